@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read, plan, apply, verify, answer: the only code that knows Ansible's module object. Private to this collection."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Generic, NoReturn, TypeVar
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._argspec import ArgumentSpec
+from ._errors import NotConverged, StepFailed, VirtError
+from ._libvirt.connection import Connection
+from ._plan import Plan, Step
+
+Params = dict[str, Any]
+Current = TypeVar("Current")
+
+
+class Resource(Generic[Current]):
+    """One thing that a task declares. `read` and `plan` change nothing, and are called again after the steps."""
+
+    def read(self) -> Current:
+        """What the host has now."""
+        raise NotImplementedError
+
+    def plan(self, current: Current) -> Plan:
+        """The steps from `current` to the declaration; raises where there is no safe way."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Waits for what the task said to wait for; called outside check mode, after the steps."""
+
+    def describe(self, current: Current) -> dict[str, Any] | None:
+        """The dictionary that the module and its _info sibling return; None when it does not exist."""
+        raise NotImplementedError
+
+
+def run_libvirt(spec: ArgumentSpec, build: Callable[[Connection, Params], Resource[Any]], key: str) -> NoReturn:
+    """A module that declares a libvirt resource; the connection is read-only in check mode."""
+
+    def work(module: AnsibleModule) -> Params:
+        with Connection(module.params["uri"], read_only=module.check_mode) as connection:
+            return _execute(build(connection, module.params), module.check_mode, key)
+
+    _answer(spec, work)
+
+
+def run_local(spec: ArgumentSpec, build: Callable[[Params], Resource[Any]], key: str) -> NoReturn:
+    """A module that declares something on the host itself, without libvirt."""
+    _answer(spec, lambda module: _execute(build(module.params), module.check_mode, key))
+
+
+def run_info(spec: ArgumentSpec, read: Callable[[Connection, Params], Params]) -> NoReturn:
+    """An _info module: `read` gives the result; the connection is always read-only."""
+
+    def work(module: AnsibleModule) -> Params:
+        with Connection(module.params["uri"], read_only=True) as connection:
+            return {"changed": False, **read(connection, module.params)}
+
+    _answer(spec, work)
+
+
+def _answer(spec: ArgumentSpec, work: Callable[[AnsibleModule], Params]) -> NoReturn:
+    """Makes the module object, does the work, and turns its result or its error into JSON."""
+    module = AnsibleModule(supports_check_mode=True, **spec.as_module_arguments())
+    try:
+        result = work(module)
+    except VirtError as error:
+        module.fail_json(**error.as_result())
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    module.exit_json(**result)
+
+
+def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
+    """The way of the data: read, plan, apply unless in check mode, read again, verify."""
+    current = resource.read()
+    plan = resource.plan(current)
+    result = plan.as_result()
+    warnings = plan.warnings
+    if not check_mode:
+        _apply(plan)
+        resource.settle()
+        if plan.changed:
+            current = resource.read()
+            left = resource.plan(current)
+            _verify(plan, left)
+            result.update(restart_required=bool(left.restart_reasons), restart_reasons=left.restart_reasons)
+            warnings = warnings + [text for text in left.warnings if text not in warnings]
+    return {**result, key: resource.describe(current), "warnings": warnings}
+
+
+def _apply(plan: Plan) -> None:
+    """Applies the steps in order; the first that fails ends it, and the error says where it stood."""
+    for number, step in enumerate(plan.steps):
+        try:
+            step.apply()
+        except VirtError as error:
+            raise _step_failed(plan, number, step, error) from error
+
+
+def _step_failed(plan: Plan, number: int, step: Step, error: VirtError) -> StepFailed:
+    done = [other.summary() for other in plan.steps[:number]]
+    left = [other.summary() for other in plan.steps[number + 1 :]]
+    before = f" {number} of {len(plan.steps)} steps were done before it; running the task again does the rest." if number else ""
+    return StepFailed(
+        f"{step.target}: {step.verb} failed: {error.message}{before}",
+        details={
+            "cause": error.as_result()["error"],
+            "failed_step": step.summary(),
+            "steps_done": done,
+            "steps_left": left,
+        },
+    )
+
+
+def _verify(plan: Plan, left: Plan) -> None:
+    """Raises when a second plan is not empty: the host did not take what it was given."""
+    if not left.changed:
+        return
+    steps = "; ".join(f"{step.target}: {step.verb}" for step in left.steps)
+    raise NotConverged(
+        f"Every step was applied without an error, but the host still differs from the declaration ({steps}). "
+        f"The difference is in error.differences: take what libvirt does not keep out of the declaration, or report a "
+        f"fault of this collection.",
+        details={
+            "steps_done": [step.summary() for step in plan.steps],
+            "differences": [step.diff() for step in left.steps],
+        },
+    )
