@@ -5,36 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Generic, NoReturn, TypeVar
+from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ._argspec import ArgumentSpec
 from ._errors import NotConverged, StepFailed, VirtError
 from ._libvirt.connection import Connection
+from ._libvirt.errors import libvirt_errors
 from ._plan import Plan, Step
+from ._resource import Resource
 
 Params = dict[str, Any]
-Current = TypeVar("Current")
-
-
-class Resource(Generic[Current]):
-    """One thing that a task declares. `read` and `plan` change nothing, and are called again after the steps."""
-
-    def read(self) -> Current:
-        """What the host has now."""
-        raise NotImplementedError
-
-    def plan(self, current: Current) -> Plan:
-        """The steps from `current` to the declaration; raises where there is no safe way."""
-        raise NotImplementedError
-
-    def settle(self) -> None:
-        """Waits for what the task said to wait for; called outside check mode, after the steps."""
-
-    def describe(self, current: Current) -> dict[str, Any] | None:
-        """The dictionary that the module and its _info sibling return; None when it does not exist."""
-        raise NotImplementedError
 
 
 def run_libvirt(spec: ArgumentSpec, build: Callable[[Connection, Params], Resource[Any]], key: str) -> NoReturn:
@@ -53,10 +35,10 @@ def run_local(spec: ArgumentSpec, build: Callable[[Params], Resource[Any]], key:
 
 
 def run_info(spec: ArgumentSpec, read: Callable[[Connection, Params], Params]) -> NoReturn:
-    """An _info module: `read` gives the result; the connection is always read-only."""
+    """An _info module: `read` gives the result; the connection is read-only."""
 
     def work(module: AnsibleModule) -> Params:
-        with Connection(module.params["uri"], read_only=True) as connection:
+        with Connection(module.params["uri"], read_only=True, may_ask_guests=not module.check_mode) as connection:
             return {"changed": False, **read(connection, module.params)}
 
     _answer(spec, work)
@@ -82,9 +64,10 @@ def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
     warnings = plan.warnings
     if not check_mode:
         _apply(plan)
-        resource.settle()
-        if plan.changed:
+        waited = resource.settle()
+        if plan.changed or waited:
             current = resource.read()
+        if plan.changed:
             left = resource.plan(current)
             _verify(plan, left)
             result.update(restart_required=bool(left.restart_reasons), restart_reasons=left.restart_reasons)
@@ -96,7 +79,8 @@ def _apply(plan: Plan) -> None:
     """Applies the steps in order; the first that fails ends it, and the error says where it stood."""
     for number, step in enumerate(plan.steps):
         try:
-            step.apply()
+            with libvirt_errors(step.target):
+                step.apply()
         except VirtError as error:
             raise _step_failed(plan, number, step, error) from error
 
@@ -104,7 +88,7 @@ def _apply(plan: Plan) -> None:
 def _step_failed(plan: Plan, number: int, step: Step, error: VirtError) -> StepFailed:
     done = [other.summary() for other in plan.steps[:number]]
     left = [other.summary() for other in plan.steps[number + 1 :]]
-    before = f" {number} of {len(plan.steps)} steps were done before it; running the task again does the rest." if number else ""
+    before = f" {number} of {len(plan.steps)} steps were done before it; a second run does the rest." if number else ""
     return StepFailed(
         f"{step.target}: {step.verb} failed: {error.message}{before}",
         details={
