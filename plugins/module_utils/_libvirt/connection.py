@@ -13,11 +13,20 @@ from .._errors import ConnectionFailed
 from .errors import translate
 
 _OPEN_ADVICE: tuple[tuple[str, str], ...] = (
-    ("permission denied", "The user of this task has no rights on the socket: use become, or add it to the group libvirt."),
+    (
+        "permission denied",
+        "The user of this task has no rights on the socket: use become, or add it to the group libvirt.",
+    ),
     ("authentication", "The user of this task was not let in: use become, or add it to the group libvirt."),
     ("access denied", "The user of this task was not let in: use become, or add it to the group libvirt."),
-    ("no such file", "No daemon listens there: start libvirtd (or virtqemud), or run the role nestbox.virt.hypervisor."),
-    ("connection refused", "No daemon listens there: start libvirtd (or virtqemud), or run the role nestbox.virt.hypervisor."),
+    (
+        "no such file",
+        "No daemon listens there: start libvirtd (or virtqemud), or run the role nestbox.virt.hypervisor.",
+    ),
+    (
+        "connection refused",
+        "No daemon listens there: start libvirtd (or virtqemud), or run the role nestbox.virt.hypervisor.",
+    ),
     ("no connection driver", "libvirt has no driver for this scheme: check uri, or install the driver's package."),
 )
 
@@ -41,7 +50,9 @@ class Connection:
         self.handle = _open(self.uri, self.read_only)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for handle in (self._asking, self.handle):
             if handle is not None:
                 _close(handle)

@@ -48,7 +48,9 @@ _BY_CODE: dict[str, _Row] = {
     "VIR_ERR_NO_DOMAIN": _Row(NotFoundError, "Check the name; domain_info lists what there is."),
     "VIR_ERR_NO_NETWORK": _Row(NotFoundError, "Create it with nestbox.virt.network; network_info lists what there is."),
     "VIR_ERR_NO_STORAGE_POOL": _Row(NotFoundError, "Create it with nestbox.virt.pool; pool_info lists what there is."),
-    "VIR_ERR_NO_STORAGE_VOL": _Row(NotFoundError, "Create it with nestbox.virt.volume; volume_info lists what there is."),
+    "VIR_ERR_NO_STORAGE_VOL": _Row(
+        NotFoundError, "Create it with nestbox.virt.volume; volume_info lists what there is."
+    ),
     "VIR_ERR_NO_SECRET": _Row(NotFoundError, "Define the secret first."),
     "VIR_ERR_XML_ERROR": _Row(DeclarationError, "Correct the declaration."),
     "VIR_ERR_XML_DETAIL": _Row(DeclarationError, "Correct the declaration."),
@@ -57,7 +59,9 @@ _BY_CODE: dict[str, _Row] = {
     "VIR_ERR_NETWORK_EXIST": _Row(ConflictError, "Use another name, or remove the other network first."),
     "VIR_ERR_STORAGE_VOL_EXIST": _Row(ConflictError, "Use another name, or remove the other volume first."),
     "VIR_ERR_STORAGE_POOL_BUILT": _Row(ConflictError, "The storage holds data already; it was left as it is."),
-    "VIR_ERR_OPERATION_TIMEOUT": _Row(WaitTimeout, "Another call holds the lock; see what the daemon is doing and try again."),
+    "VIR_ERR_OPERATION_TIMEOUT": _Row(
+        WaitTimeout, "Another call holds the lock; see what the daemon is doing and try again."
+    ),
     "VIR_ERR_AGENT_UNRESPONSIVE": _Row(WaitTimeout, "Check that the guest agent runs inside the guest."),
 }
 
@@ -66,9 +70,15 @@ _LOST = ("end of file while reading data", "client socket is closed", "cannot re
 
 # general codes whose text says what to do
 _BY_TEXT: tuple[tuple[str, _Row], ...] = (
-    ("no space left on device", _Row(LibvirtFailure, "Free some space on the host, or use another pool; nothing was kept half done.")),
+    (
+        "no space left on device",
+        _Row(LibvirtFailure, "Free some space on the host, or use another pool; nothing was kept half done."),
+    ),
     ("permission denied", _Row(LibvirtFailure, "Check the rights of the file for the user that QEMU runs as.")),
-    ("already exists with uuid", _Row(ConflictError, "Use another name, give the same uuid, or remove the other one first.")),
+    (
+        "already exists with uuid",
+        _Row(ConflictError, "Use another name, give the same uuid, or remove the other one first."),
+    ),
 )
 
 
@@ -84,7 +94,9 @@ def translate(asked: str, error: Any) -> VirtError:
 def _row(error: Any, text: str) -> _Row:
     lowered = text.lower()
     if any(part in lowered for part in _LOST):
-        return _Row(ConnectionFailed, "The daemon went away in the middle; once it runs, run the task again: it finishes.")
+        return _Row(
+            ConnectionFailed, "The daemon went away in the middle; once it runs, run the task again: it finishes."
+        )
     for name, row in _BY_CODE.items():
         if getattr(libvirt, name, None) == error.get_error_code():
             return row
