@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Mapping, Union
+from typing import TYPE_CHECKING, Union
 
 from .._deps import etree
 from .._errors import DeclarationError

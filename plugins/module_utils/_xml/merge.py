@@ -85,7 +85,7 @@ class _Merge:
 
     def _attributes(self, target: Element, wanted: Element, last: Element, path: str) -> None:
         for name, value in wanted.attrib.items():
-            here = f"{path}/@{name}"
+            here = join(path, f"@{name}")
             if self._is_unit(path, name) or self._same_attribute(target, name, value, here, wanted):
                 continue
             target.set(name, value)
@@ -93,7 +93,7 @@ class _Merge:
             if size is not None:
                 _copy_unit(target, wanted, size)
         for name in last.attrib:
-            if name not in wanted.attrib and name in target.attrib and not self._stays(f"{path}/@{name}"):
+            if name not in wanted.attrib and name in target.attrib and not self._stays(join(path, f"@{name}")):
                 del target.attrib[name]
 
     def _same_attribute(self, target: Element, name: str, value: str, path: str, wanted: Element) -> bool:
@@ -115,7 +115,7 @@ class _Merge:
         text_row = rows.get(path)
         if text_row is not None and text_row.unit_attribute == name:
             return True
-        return name == "unit" and any(rows.get(f"{path}/@{other}") for other in ("memory", "size", "value"))
+        return name == "unit" and any(rows.get(join(path, f"@{other}")) for other in ("memory", "size", "value"))
 
     def _text(self, target: Element, wanted: Element, path: str) -> None:
         if not wanted.text or self._same_value(path, target.text or "", target, wanted.text, wanted):
@@ -158,7 +158,7 @@ class _Merge:
         if discriminator is not None:
             name = discriminator.attribute
             old, new = present.get(name), wanted.get(name)
-            if new is not None and old is not None and not self._tables.same(f"{path}/@{name}", old, new):
+            if new is not None and old is not None and not self._tables.same(join(path, f"@{name}"), old, new):
                 _replace(present, _grafted(wanted, present, discriminator.keep))
                 return
         self.lay(present, wanted, etree.Element(wanted.tag) if last is None else last, path)
@@ -251,7 +251,7 @@ class _Merge:
 
 def _drop_volatile(item: Element, tables: Tables, path: str) -> None:
     for name, value in list(item.attrib.items()):
-        if tables.is_volatile(f"{path}/@{name}", value):
+        if tables.is_volatile(join(path, f"@{name}"), value):
             del item.attrib[name]
     for child in list(item):
         here = join(path, segment(child))
@@ -263,7 +263,7 @@ def _drop_volatile(item: Element, tables: Tables, path: str) -> None:
 
 def _drop_noise(item: Element, tables: Tables, path: str) -> None:
     for name in list(item.attrib):
-        if tables.has("noise", f"{path}/@{name}"):
+        if tables.has("noise", join(path, f"@{name}")):
             del item.attrib[name]
     for child in list(item):
         here = join(path, segment(child))

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Callable, Generic, Mapping, TypeVar, Union
+from typing import TYPE_CHECKING, Callable, Generic, TypeVar, Union
 
 from .values import Same, same_text
 
@@ -103,7 +104,7 @@ class Tables:
         return PathTable(self.discriminators)
 
     @cached_property
-    def default_rows(self) -> PathTable[Union[str, Callable[["Element"], bool]]]:
+    def default_rows(self) -> PathTable[Union[str, Callable[[Element], bool]]]:
         """`defaults` by path."""
         return PathTable(self.defaults)
 
