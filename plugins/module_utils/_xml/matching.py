@@ -57,7 +57,9 @@ class Matcher:
             value = None if item in partner else key_value(item, key)
             if value is None:
                 continue
-            found = by_value.get(value) or next((o for v, o in by_value.items() if self._same_key(key, v, value)), None)
+            found = by_value.get(value)
+            if found is None:
+                found = next((other for seen, other in by_value.items() if self._same_key(key, seen, value)), None)
             if found is not None and found in free:
                 partner[item] = found
                 free.remove(found)
