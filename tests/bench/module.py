@@ -1,0 +1,145 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a module of this checkout for real, and the four steps that every case goes through."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .daemon import Daemon
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_SERVER = Path(__file__).with_name("module_server.py")
+_TIMEOUT_S = 300
+
+Result = dict[str, Any]
+
+
+@functools.lru_cache(maxsize=1)
+def collections_path() -> Path:
+    """The directory below which this checkout is ansible_collections/nestbox/virt."""
+    done = subprocess.run([_CHECKOUT / "tools" / "collection-tree"], check=True, capture_output=True, text=True)
+    return Path(done.stdout.strip())
+
+
+def run_module(
+    name: str,
+    args: dict[str, Any],
+    *,
+    check: bool = False,
+    diff: bool = True,
+    env: dict[str, str] | None = None,
+    user: str | None = None,
+    inside: Daemon | None = None,
+    timeout_s: float = _TIMEOUT_S,
+) -> Result:
+    """The result of the module `name`; `failed` is always in it.
+
+    `user`: run as this user. `inside`: run in the namespaces of a daemon, where the module sees the daemon's files and network.
+    """
+    own = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": tempfile.gettempdir()}
+    request = {"name": name, "args": {**args, **own}, "env": env or {}, "user": user}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout_s)
+        connection.connect(_server(os.getpid(), inside.pid if inside else None))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        answer = b"".join(iter(lambda: connection.recv(1 << 20), b""))
+    return _parse(name, answer)
+
+
+def _parse(name: str, answer: bytes) -> Result:
+    if not answer:
+        raise AssertionError(f"The module {name} ended without an answer: killed by a signal?")
+    ended = json.loads(answer)
+    try:
+        result: Result = json.loads(ended["stdout"])
+    except ValueError:
+        raise AssertionError(
+            f"The module {name} gave no JSON (rc {ended['rc']}):\n{ended['stdout']}\n{ended['stderr']}"
+        ) from None
+    result.setdefault("failed", ended["rc"] != 0)
+    result["warnings"] = [_text(warning) for warning in result.get("warnings", [])]
+    assert "Traceback" not in ended["stderr"], f"The module {name} wrote a traceback:\n{ended['stderr']}"
+    return result
+
+
+def _text(warning: Any) -> str:
+    """ansible-core 2.19 and later wrap a warning's text for their own controller."""
+    return str(warning["event"]["msg"] if isinstance(warning, dict) else warning)
+
+
+@functools.lru_cache(maxsize=None)
+def _server(_caller: int, namespaces: int | None) -> str:
+    """The address of a fork server, one for each calling process and set of namespaces; it ends with its caller."""
+    address = str(Path(tempfile.mkdtemp(prefix="nbt-modules-")) / "socket")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    os.chmod(address, 0o777)
+    listening.listen(64)
+    enter = ["nsenter", "--target", str(namespaces), "--mount", "--uts", "--net", "--pid", "--"] if namespaces else []
+    command = ["setpriv", "--pdeathsig", "KILL", *enter, sys.executable, str(_SERVER), str(listening.fileno())]
+    path = os.pathsep.join([str(collections_path()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, pass_fds=[listening.fileno()], env={**os.environ, "PYTHONPATH": path}
+    )
+    listening.close()
+    atexit.register(_end, process, Path(address))
+    return address
+
+
+def _end(process: subprocess.Popen[bytes], address: Path) -> None:
+    process.kill()
+    process.wait()
+    address.unlink(missing_ok=True)
+    address.parent.rmdir()
+
+
+def four_steps(name: str, args: dict[str, Any], daemon: Daemon, *, watch: Sequence[str | Path] = ()) -> list[Result]:
+    """Check mode: changed, and nothing is written; run: changed; run: unchanged; check mode: unchanged. Gives the four results.
+
+    `uri` is the daemon's unless `args` has one; `watch`: more directories or files that the first and the last two must not touch.
+    """
+    args = {"uri": daemon.uri, **args}
+    before = daemon.state(*watch)
+    foreseen = succeed(name, args, check=True)
+    expect_changed(foreseen, f"{name} in check mode", changed=True)
+    daemon.assert_unchanged(before, f"{name} in check mode", *watch)
+    done = succeed(name, args)
+    expect_changed(done, f"{name}, run", changed=True)
+    reached = daemon.state(*watch)
+    again = succeed(name, args)
+    expect_changed(again, f"{name}, run again", changed=False)
+    foreseen_again = succeed(name, args, check=True)
+    expect_changed(foreseen_again, f"{name} in check mode after the run", changed=False)
+    daemon.assert_unchanged(reached, f"{name}, run again and checked", *watch)
+    return [foreseen, done, again, foreseen_again]
+
+
+def succeed(name: str, args: dict[str, Any], **options: Any) -> Result:
+    """run_module, which must not fail."""
+    result = run_module(name, args, **options)
+    assert not result["failed"], f"{name} failed: {_short(result)}"
+    return result
+
+
+def expect_changed(result: Result, what: str, *, changed: bool) -> None:
+    """Fails, and shows the diff, unless `changed` is as expected."""
+    word = "changed" if changed else "unchanged"
+    assert result["changed"] is changed, f"{what} should say {word}, but: {_short(result)}"
+
+
+def _short(result: Result) -> str:
+    """What a person wants to see of a result."""
+    wanted = ("failed", "msg", "error", "changed", "steps", "diff", "warnings", "exception")
+    return json.dumps({key: result[key] for key in wanted if key in result}, indent=1, default=str)[:6000]

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forks one child for each module run: as clean as a process of its own, without its start-up.
+
+Started by module.py. It imports what is Ansible's and nothing that is ours, so each run imports the modules afresh.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pwd
+import signal
+import socket
+import sys
+import traceback
+from typing import Any
+
+import ansible.module_utils.basic as basic
+
+MODULES = "ansible_collections.nestbox.virt.plugins.modules"
+
+
+def main(listening: socket.socket) -> None:
+    """Answers until the last client that knows the socket is gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        connection, _peer = listening.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listening.close()
+            _answer(connection)
+        connection.close()
+
+
+def _answer(connection: socket.socket) -> None:
+    """One run, in the child; never returns."""
+    with connection.makefile("r", encoding="utf-8") as lines:
+        request: dict[str, Any] = json.loads(lines.readline())
+    outputs = [os.memfd_create(name) for name in ("stdout", "stderr")]
+    for number, output in enumerate(outputs, start=1):
+        os.dup2(output, number)
+    rc = _run(request)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    out, err = (os.pread(output, os.fstat(output).st_size, 0).decode(errors="replace") for output in outputs)
+    connection.sendall(json.dumps({"rc": rc, "stdout": out, "stderr": err}).encode())
+    os._exit(0)
+
+
+def _run(request: dict[str, Any]) -> int:
+    """Runs the module with what Ansible's wrapper would give it; the exit status."""
+    os.environ.update(request["env"])
+    try:
+        # while all files can be read: another user may have no way into this checkout
+        module = importlib.import_module(f"{MODULES}.{request['name']}")
+        _become(request["user"])
+        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": request["args"]}).encode()
+        basic._ANSIBLE_PROFILE = "legacy"  # since ansible-core 2.19; unused before
+        module.main()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # a fault of the module, which its caller shall see whole
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _become(user: str | None) -> None:
+    if user:
+        entry = pwd.getpwnam(user)
+        os.initgroups(entry.pw_name, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures: a libvirtd of the tests' own, and modules that run against it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.daemon import Daemon
+from tests.bench.module import Result, collections_path, four_steps, run_module
+
+# before pytest-ansible reads it (--ansible-unit-inject-only), and for every ansible command that a test starts
+_CONFIGURED = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(os.pathsep)
+_PATHS = [str(collections_path()), *(path for path in _CONFIGURED if path and path != str(collections_path()))]
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(_PATHS)
+# a playbook that matches no host is a test that tests nothing
+os.environ["ANSIBLE_HOST_PATTERN_MISMATCH"] = "error"
+if str(collections_path()) not in sys.path:
+    sys.path.insert(0, str(collections_path()))
+
+
+@pytest.fixture(scope="session")
+def libvirtd() -> Iterator[Daemon]:
+    """One libvirtd for the whole session; it never sees the host's own guests."""
+    daemon = Daemon(f"pytest-{os.getpid()}")
+    daemon.stop()
+    daemon.start(tied=True)
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture
+def clean_libvirtd(libvirtd: Daemon) -> Daemon:
+    """The daemon without any domain, network, pool or secret."""
+    libvirtd.reset()
+    return libvirtd
+
+
+class BoundModule:
+    """Runs modules against one daemon: module("network", {...}, check=True)."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+
+    def __call__(self, name: str, args: dict[str, Any] | None = None, **options: Any) -> Result:
+        """run_module with the daemon's uri."""
+        return run_module(name, {"uri": self.daemon.uri, **(args or {})}, **options)
+
+    def four_steps(self, name: str, args: dict[str, Any], *, watch: tuple[str | Path, ...] = ()) -> list[Result]:
+        """The four steps on the daemon."""
+        return four_steps(name, args, self.daemon, watch=watch)
+
+
+@pytest.fixture
+def module(clean_libvirtd: Daemon) -> BoundModule:
+    """A callable bound to the (clean) daemon."""
+    return BoundModule(clean_libvirtd)
