@@ -1,0 +1,48 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help quick test lint sanity docs bench demo demo-clean clean setup
+
+help:  ## show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup:
+	@tools/install-system-packages
+	@tools/venv >/dev/null
+
+quick: setup  ## style, types and unit tests, in less than a minute
+	@tools/lint ruff mypy
+	@tools/run pytest -q tests/unit
+
+test: setup  ## everything: installs what is missing, then lint, sanity, and all tests
+	@echo '== lint'
+	@tools/lint
+	@echo '== sanity'
+	@tools/sanity
+	@echo '== tests'
+	@tools/run pytest
+
+lint: setup  ## every check that only reads
+	@tools/lint
+
+sanity: setup  ## ansible-test sanity
+	@tools/sanity
+
+docs: setup  ## the documentation site of the plugins, in build/docs
+	@tools/docs
+
+bench: setup  ## speed, printed as a table
+	@tools/run python -m benchmarks
+
+demo:  ## prepare this host, and put two guests on it (IMAGE=<file or URL>)
+	@tools/demo
+
+demo-clean:  ## remove what make demo made, and nothing else
+	@tools/demo-clean
+
+clean:  ## remove what was built in this checkout
+	@rm -rf build collections .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/output nestbox-virt-*.tar.gz
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
