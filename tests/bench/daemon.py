@@ -23,6 +23,8 @@ from .state import changes, read_state, state_digest
 
 _SETUP = Path(__file__).with_name("namespace.sh")
 _DIRECTORIES = ("etc", "run", "lib", "cache", "log", "localca", "dev")
+# what guests leave in files, emptied by reset()
+_LEFT_BEHIND = ("lib/images", "lib/boot", "lib/swtpm", "lib/qemu/save", "lib/qemu/nvram", "lib/qemu/dump", "log/qemu")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _START_TIMEOUT_S = 60
 
@@ -68,9 +70,9 @@ class Daemon:
     """libvirtd with the QEMU, network and storage drivers; everything it knows lies below `directory`."""
 
     def __init__(self, name: str, directory: str | Path | None = None) -> None:
-        """`directory` must be short (a socket's path has at most 107 characters); default: nbt-NAME in the temporary directory."""
+        """`directory`, by default nbt-NAME in the temporary directory, must be short: a socket's path has 107 characters."""
         self.name = name
-        self.directory = Path(directory or Path(os.environ.get("TMPDIR", "/tmp")) / f"nbt-{name}").absolute()  # noqa: S108
+        self.directory = Path(directory or Path(os.environ.get("TMPDIR", "/tmp")) / f"nbt-{name}").absolute()
         self._keeper: subprocess.Popen[bytes] | None = None
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -206,7 +208,7 @@ class Daemon:
                     _gone(thing.undefine)
             for secret in connection.listAllSecrets():
                 secret.undefine()
-        for top in ("lib/images", "lib/boot", "lib/swtpm", "lib/qemu/save", "lib/qemu/nvram", "lib/qemu/dump", "log/qemu"):
+        for top in _LEFT_BEHIND:
             _empty(self.directory / top)
 
     # -- inside -----------------------------------------------------------------------------------------------
@@ -235,9 +237,8 @@ class Daemon:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         log = self.directory / "keeper.log"
         with log.open("wb") as output:
-            self._keeper = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, env=_environment()
-            )
+            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
+            self._keeper = subprocess.Popen(command, start_new_session=True, env=_environment(), **streams)
         keeper = self._keeper
         self._wait(lambda: self.pid is not None or keeper.poll() is not None, "the namespaces")
         if self.pid is None:
@@ -279,7 +280,7 @@ class Daemon:
 
 
 def _environment() -> dict[str, str]:
-    """The caller's environment with the system's own programs first: a virtual environment's Python is not for daemons."""
+    """The caller's environment with the system's own programs only: a virtual environment is not for daemons."""
     return {**os.environ, "PATH": _PATH, "LC_ALL": "C.UTF-8"}
 
 

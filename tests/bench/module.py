@@ -44,9 +44,9 @@ def run_module(
     inside: Daemon | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> Result:
-    """The result of the module `name`; `failed` is always in it.
+    """The result of the module `name`; `failed` is always in it, and warnings are plain text.
 
-    `user`: run as this user. `inside`: run in the namespaces of a daemon, where the module sees the daemon's files and network.
+    `user`: run as this user. `inside`: run in the namespaces of a daemon, with the daemon's files and network.
     """
     own = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": tempfile.gettempdir()}
     request = {"name": name, "args": {**args, **own}, "env": env or {}, "user": user}
@@ -79,13 +79,12 @@ def _text(warning: Any) -> str:
     return str(warning["event"]["msg"] if isinstance(warning, dict) else warning)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _server(_caller: int, namespaces: int | None) -> str:
     """The address of a fork server, one for each calling process and set of namespaces; it ends with its caller."""
     address = str(Path(tempfile.mkdtemp(prefix="nbt-modules-")) / "socket")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
-    os.chmod(address, 0o777)
     listening.listen(64)
     enter = ["nsenter", "--target", str(namespaces), "--mount", "--uts", "--net", "--pid", "--"] if namespaces else []
     command = ["setpriv", "--pdeathsig", "KILL", *enter, sys.executable, str(_SERVER), str(listening.fileno())]
@@ -106,9 +105,9 @@ def _end(process: subprocess.Popen[bytes], address: Path) -> None:
 
 
 def four_steps(name: str, args: dict[str, Any], daemon: Daemon, *, watch: Sequence[str | Path] = ()) -> list[Result]:
-    """Check mode: changed, and nothing is written; run: changed; run: unchanged; check mode: unchanged. Gives the four results.
+    """Check mode: changed, nothing written; run: changed; run: unchanged; check mode: unchanged. The four results.
 
-    `uri` is the daemon's unless `args` has one; `watch`: more directories or files that the first and the last two must not touch.
+    `uri` is the daemon's unless `args` has one. `watch`: more files or directories that all but the second leave alone.
     """
     args = {"uri": daemon.uri, **args}
     before = daemon.state(*watch)

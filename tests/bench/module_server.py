@@ -18,7 +18,7 @@ import sys
 import traceback
 from typing import Any
 
-import ansible.module_utils.basic as basic
+from ansible.module_utils import basic
 
 MODULES = "ansible_collections.nestbox.virt.plugins.modules"
 
@@ -62,7 +62,7 @@ def _run(request: dict[str, Any]) -> int:
         module.main()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:  # a fault of the module, which its caller shall see whole
+    except Exception:  # noqa: BLE001 - a fault of the module, which its caller shall see whole
         traceback.print_exc()
         return 1
     return 0

