@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from ._errors import MissingDependency
 
@@ -20,7 +21,7 @@ except ImportError:
     libvirt = None
 
 # what a name is called by the package managers of the supported families
-_PACKAGES = {"lxml": "python3-lxml", "libvirt": "python3-libvirt"}
+_PACKAGES = {"lxml": "python3-lxml", "libvirt": "python3-libvirt", "pycdlib": "python3-pycdlib"}
 
 
 def require(*names: str) -> None:
@@ -28,10 +29,23 @@ def require(*names: str) -> None:
     loaded = {"lxml": etree, "libvirt": libvirt}
     missing = [name for name in names if loaded[name] is None]
     if missing:
-        packages = " ".join(_PACKAGES[name] for name in missing)
-        raise MissingDependency(
-            f"This task needs the Python module(s) {', '.join(missing)}, which {sys.executable} on this host cannot "
-            f"import. Install the package(s) {packages} (Debian, Ubuntu, Fedora, RHEL), or point "
-            f"ansible_python_interpreter at a Python that has them.",
-            details={"missing": missing, "interpreter": sys.executable},
-        )
+        raise _missing(missing)
+
+
+def pycdlib() -> Any:
+    """pycdlib, imported only when a seed is read or built: every other module would pay for its import."""
+    try:
+        import pycdlib as library
+    except ImportError as error:
+        raise _missing(["pycdlib"]) from error
+    return library
+
+
+def _missing(names: list[str]) -> MissingDependency:
+    packages = " ".join(_PACKAGES[name] for name in names)
+    return MissingDependency(
+        f"This task needs the Python module(s) {', '.join(names)}, which {sys.executable} on this host cannot "
+        f"import. Install the package(s) {packages} (Debian, Ubuntu, Fedora, RHEL), or point "
+        f"ansible_python_interpreter at a Python that has them.",
+        details={"missing": names, "interpreter": sys.executable},
+    )

@@ -29,9 +29,17 @@ def run_libvirt(spec: ArgumentSpec, build: Callable[[Connection, Params], Resour
     _answer(spec, work)
 
 
-def run_local(spec: ArgumentSpec, build: Callable[[Params], Resource[Any]], key: str) -> NoReturn:
-    """A module that declares something on the host itself, without libvirt."""
-    _answer(spec, lambda module: _execute(build(module.params), module.check_mode, key))
+def run_local(
+    spec: ArgumentSpec, build: Callable[[Params], Resource[Any]], key: str, withheld: tuple[str, ...] = ()
+) -> NoReturn:
+    """A module that declares something on the host itself; `withheld` options never reach its result."""
+
+    def work(module: AnsibleModule) -> Params:
+        resource = build(dict(module.params))
+        _withhold(module, withheld)
+        return _execute(resource, module.check_mode, key)
+
+    _answer(spec, work)
 
 
 def run_info(spec: ArgumentSpec, read: Callable[[Connection, Params], Params]) -> NoReturn:
@@ -54,6 +62,16 @@ def _answer(spec: ArgumentSpec, work: Callable[[AnsibleModule], Params]) -> NoRe
     for warning in result.pop("warnings", []):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _withhold(module: AnsibleModule, options: tuple[str, ...]) -> None:
+    """Takes secret dictionaries out of what is returned. no_log alone would also put stars for their every number and
+    word, a `version: 2` among them, wherever these occur in the result, paths and sizes included."""
+    for option in options:
+        if module.params[option] is not None:
+            module.params[option] = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    if options:
+        module.no_log_values.clear()
 
 
 def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
