@@ -13,12 +13,12 @@ version_added: "0.1.0"
 author:
   - the nestbox.virt founders (@nestbox)
 description:
-  - Builds the ISO image from which cloud-init in a guest reads its configuration at the first boot (the NoCloud data source).
-    The image carries the label C(cidata), and is given to the guest as a CD-ROM.
-  - The same options give the same file, to the byte, on any host and at any time. The file is replaced only when a document
-    differs.
-  - The file is written under another name with mode C(0600), and appears at O(dest) complete and with its final owner and
-    mode, or not at all.
+  - Builds the ISO image from which cloud-init in a guest reads its configuration at the first boot (the NoCloud
+    data source). The image carries the label C(cidata), and is given to the guest as a CD-ROM.
+  - The same options give the same file, to the byte, on any host and at any time. The file is replaced only when a
+    document differs.
+  - The file is written under another name with mode C(0600), and appears at O(dest) complete and with its final
+    owner and mode, or not at all.
   - Nothing of the documents is returned, logged or shown in a diff, except their names and sizes.
 requirements:
   - pycdlib on the host that executes the module (the package C(python3-pycdlib) of Debian, Ubuntu and Fedora, or
@@ -39,16 +39,16 @@ options:
     default: present
   user_data:
     description:
-      - What cloud-init does in the guest. A dictionary is written as cloud-config, below the header C(#cloud-config). Text is
-        taken as it is, so that it may also be a script, an include or a MIME archive.
+      - What cloud-init does in the guest. A dictionary is written as cloud-config, below the header
+        C(#cloud-config). Text is taken as it is, so that it may also be a script, an include or a MIME archive.
       - When it is left out, an empty cloud-config is written, for cloud-init ignores a seed without it.
     type: raw
   meta_data:
     description:
       - Facts about the guest, for instance C(local-hostname), as a dictionary or as text.
-      - Without an C(instance-id), one is added that depends on all documents, so that cloud-init in the guest takes a seed
-        with any change in it for a new instance, and runs again at the next boot. This also makes new SSH host keys in the
-        guest.
+      - Without an C(instance-id), one is added that depends on all documents, so that cloud-init in the guest takes
+        a seed with any change in it for a new instance, and runs again at the next boot. This also makes new SSH
+        host keys in the guest.
       - With an C(instance-id) of your own you decide yourself when cloud-init runs again.
     type: raw
   network_config:
@@ -62,14 +62,15 @@ options:
     type: raw
   mode:
     description:
-      - The mode of the file, in octal digits and in quotes. The documents often hold passwords and keys, so leave it as it is
-        unless somebody else must read them. libvirt gives the file to QEMU's user when a domain starts.
+      - The mode of the file, in octal digits and in quotes. The documents often hold passwords and keys, so leave
+        it as it is unless somebody else must read them. libvirt gives the file to QEMU's user when a domain starts.
     type: raw
     default: "0600"
   owner:
     description:
       - The user who owns the file, as a name or a number.
-      - When it is left out, an existing file keeps its owner, and a new one belongs to the user who executes the module.
+      - When it is left out, an existing file keeps its owner, and a new one belongs to the user who executes the
+        module.
     type: str
   group:
     description:
@@ -77,8 +78,8 @@ options:
       - When it is left out, an existing file keeps its group.
     type: str
 notes:
-  - A running guest keeps the image that it started with. It sees the new one when its CD-ROM is changed or when it is started
-    again.
+  - A running guest keeps the image that it started with. It sees the new one when its CD-ROM is changed or when it
+    is started again.
   - Keys of dictionaries are sorted, so their order does not matter.
 extends_documentation_fragment:
   - nestbox.virt.attributes
@@ -90,8 +91,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Build a seed for a guest with one user
-  nestbox.virt.cloud_init_seed:
+- name: Build a seed for a guest with one user nestbox.virt.cloud_init_seed:
     dest: /var/lib/libvirt/images/web1-seed.iso
     user_data:
       users:
@@ -101,8 +101,7 @@ EXAMPLES = r"""
     meta_data:
       local-hostname: web1
 
-- name: Build a seed with a fixed address, which cloud-init reads only once
-  nestbox.virt.cloud_init_seed:
+- name: Build a seed with a fixed address, which cloud-init reads only once nestbox.virt.cloud_init_seed:
     dest: /var/lib/libvirt/images/db1-seed.iso
     user_data: "{{ lookup('ansible.builtin.file', 'db1.yml') }}"
     meta_data:
@@ -116,8 +115,7 @@ EXAMPLES = r"""
           addresses: [198.51.100.20/24]
           routes: [{to: default, via: 198.51.100.1}]
 
-- name: Remove the seed
-  nestbox.virt.cloud_init_seed:
+- name: Remove the seed nestbox.virt.cloud_init_seed:
     dest: /var/lib/libvirt/images/web1-seed.iso
     state: absent
 """
