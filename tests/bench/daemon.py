@@ -70,7 +70,7 @@ class Daemon:
     """libvirtd with the QEMU, network and storage drivers; everything it knows lies below `directory`."""
 
     def __init__(self, name: str, directory: str | Path | None = None) -> None:
-        """`directory`, by default nbt-NAME in the temporary directory, must be short: a socket's path has 107 characters."""
+        """`directory`, by default nbt-NAME in the temporary directory, is short: a socket's path has 107 characters."""
         self.name = name
         self.directory = Path(directory or Path(os.environ.get("TMPDIR", "/tmp")) / f"nbt-{name}").absolute()
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -235,10 +235,11 @@ class Daemon:
         command += ["bash", str(_SETUP), self.name, str(self.directory)]
         if tied:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
-        log = self.directory / "keeper.log"
+        log, environment = self.directory / "keeper.log", _environment()
         with log.open("wb") as output:
-            streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
-            self._keeper = subprocess.Popen(command, start_new_session=True, env=_environment(), **streams)
+            self._keeper = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
         keeper = self._keeper
         self._wait(lambda: self.pid is not None or keeper.poll() is not None, "the namespaces")
         if self.pid is None:
