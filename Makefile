@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help quick test lint sanity docs bench demo demo-clean clean setup
+.PHONY: help quick test lint sanity docs changelog bench demo demo-clean clean setup
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,6 +33,9 @@ sanity: setup  ## ansible-test sanity
 
 docs: setup  ## the documentation site of the plugins, in build/docs
 	@tools/docs
+
+changelog: setup  ## CHANGELOG.md, made of changelogs/fragments
+	@tools/changelog
 
 bench: setup  ## speed, printed as a table
 	@tools/run python -m benchmarks
