@@ -53,9 +53,11 @@ def merge(
     return merged
 
 
-def overlay(xml: Element | None, typed: Element, tables: Tables) -> Element:
+def overlay(
+    xml: Element | None, typed: Element, tables: Tables, *, emptied: AbstractSet[str] = frozenset()
+) -> Element:
     """Typed options laid over raw XML: both are the user's words."""
-    return normalise(typed, tables) if xml is None else merge(xml, typed, tables)
+    return normalise(typed, tables) if xml is None else merge(xml, typed, tables, emptied=emptied)
 
 
 def without_noise(tree: Element, tables: Tables) -> Element:
