@@ -60,7 +60,7 @@ class HostFacts:
         default_factory=lambda: {"x86_64": "q35"}
     )  # arch to the machine of a new domain
     cpu_vendor: str | None = None  # Intel, AMD …
-    volume_format: Callable[[str, str], "str | None"] = _unknown_format  # of a pool's volume
+    volume_format: Callable[[str, str], str | None] = _unknown_format  # of a pool's volume
 
     @property
     def kvm_usable(self) -> bool:
@@ -134,7 +134,7 @@ def _machine(arch: str, guest: Element) -> str | None:
     """The preferred machine where the emulator has it, else the first that libvirt lists, which is its own default."""
     names = [item.text or "" for item in guest.iterfind("machine")]
     preferred = [name for name in _PREFERRED_MACHINES.get(arch, ()) if name in names]
-    return (preferred or names or [None])[0]
+    return next(iter(preferred or names), None)
 
 
 def _read_volume_format(handle: Any, pool: str, volume: str) -> str | None:

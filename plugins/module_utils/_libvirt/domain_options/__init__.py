@@ -31,8 +31,6 @@ _GROUPS: tuple[Callable[[Element, Params, HostFacts], set[str]], ...] = (
     devices.add,
 )
 
-_BOOTABLE = ("disks", "interfaces", "host_devices")
-
 
 def declared(params: Params, host: HostFacts, current: Element | None = None) -> tuple[Element, frozenset[str]]:
     """What the user named, as a <domain>, and the paths of the lists that were named as empty; None means not named.
@@ -54,7 +52,7 @@ def declared(params: Params, host: HostFacts, current: Element | None = None) ->
 def _check_boot(params: Params) -> None:
     """libvirt has two ways to order devices, and allows one of them; each place is taken once."""
     places: dict[int, str] = {}
-    for option in _BOOTABLE:
+    for option in machine.BOOTABLE:
         for number, entry in enumerate(params.get(option) or []):
             place, where = entry.get("boot_order"), f"{option}[{number}]"
             if place is None:

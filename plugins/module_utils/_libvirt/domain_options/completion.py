@@ -62,10 +62,10 @@ def _rule_out(tree: Element, params: Params) -> None:
     """Takes out single elements and attributes that the options say are not there."""
     if params.get("firmware") == "bios":
         system = ensure(tree, "os")
-        system.attrib.pop("firmware", None)
+        system.attrib.pop("firmware", "")
         _remove_all(system, *machine.FIRMWARE_PARTS)
     if params.get("loader"):
-        ensure(tree, "os").attrib.pop("firmware", None)
+        ensure(tree, "os").attrib.pop("firmware", "")
     if params.get("agent") is False:
         _remove_all(tree, f"devices/channel/target[@name='{devices.AGENT}']/..")
     _one_boot_order(tree, params)
@@ -74,12 +74,7 @@ def _rule_out(tree: Element, params: Params) -> None:
 
 def _one_boot_order(tree: Element, params: Params) -> None:
     """The two ways to order devices exclude each other: the one that was named replaces the other."""
-    named = any(
-        entry.get("boot_order")
-        for option in ("disks", "interfaces", "host_devices")
-        for entry in params.get(option) or []
-    )
-    if named:
+    if machine.orders_devices(params):
         _remove_all(tree, "os/boot")
     elif params.get("boot_order"):
         _remove_all(tree, "devices/*/boot")
@@ -89,7 +84,7 @@ def _all_active(tree: Element, params: Params) -> None:
     """vcpus without a maximum is the maximum too, and libvirt leaves out that all are active."""
     count = tree.find("vcpu")
     if params.get("vcpus") is not None and count is not None and count.text == str(params["vcpus"]):
-        count.attrib.pop("current", None)
+        count.attrib.pop("current", "")
 
 
 def _rule_out_of_disks(tree: Element, params: Params, host: HostFacts) -> None:
@@ -121,14 +116,20 @@ def _keep_others(tree: Element, params: Params, current: Element) -> None:
 
 
 def _keep_list(tree: Element, current: Element, parent: str, tag: str, is_ours: Callable[[Element], bool]) -> None:
-    """The merged entry of ours where it was, or at the end, among all the others as they were."""
+    """The merged entry of ours among all the others, each where it was."""
     holder = ensure(tree, parent)
-    ours = [item for item in holder.findall(tag) if is_ours(item)]
-    for item in holder.findall(tag):
+    present = holder.findall(tag)
+    ours = [item for item in present if is_ours(item)]
+    others = [item for item in current.iterfind(f"{parent}/{tag}") if not is_ours(item)]
+    if len(present) == len(ours) + len(others):
+        return
+    place = holder.index(present[0]) if present else len(holder)
+    for item in present:
         holder.remove(item)
+    kept = []
     for item in current.iterfind(f"{parent}/{tag}"):
         if not is_ours(item):
-            holder.append(deepcopy(item))
+            kept.append(deepcopy(item))
         elif ours:
-            holder.append(ours.pop(0))
-    holder.extend(ours)
+            kept.append(ours.pop(0))
+    holder[place:place] = [*kept, *ours]

@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..._xml.document import element, ensure, parse
 from ..host_facts import HostFacts
 from ._rows import Params
-from .disks import bus_of_target
 from .devices import AGENT
+from .disks import bus_of_target
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -111,8 +110,10 @@ def _video(tree: Element, host: HostFacts) -> None:
 
 
 def _root_ports(tree: Element, _host: HostFacts) -> None:
+    # index 0 must be said, or libvirt gives it to the first port
+    root = element("controller", {"type": "pci", "index": 0, "model": "pcie-root"})
     ports = [element("controller", {"type": "pci", "model": "pcie-root-port"}) for _port in range(_ROOT_PORTS)]
-    ensure(tree, "devices").extend(ports)
+    ensure(tree, "devices").extend([root, *ports])
 
 
 def _arch_of(tree: Element) -> str:
@@ -158,41 +159,126 @@ def _boots_directly_or_not(tree: Element, host: HostFacts) -> bool:
 
 
 DEFAULTS_FOR_NEW: tuple[Default, ...] = (
-    Default("", _os_type, "fully virtual machines, or a container's init", when=lambda tree, _host: not tree.findtext("os/type")),
+    Default(
+        "",
+        _os_type,
+        "fully virtual machines, or a container's init",
+        when=lambda tree, _host: not tree.findtext("os/type"),
+    ),
     Default("@type", _type, "hardware virtualisation is ten times as fast as emulation, where the host can do it"),
-    Default("os/type/@arch", _arch, "the host's own architecture is the one that it runs fast", drivers=("qemu", "test")),
-    Default("os/type/@machine", _machine, "q35 has PCI Express, and Secure Boot; libvirt would take i440fx", _QEMU, _knows_machine),
+    Default(
+        "os/type/@arch", _arch, "the host's own architecture is the one that it runs fast", drivers=("qemu", "test")
+    ),
+    Default(
+        "os/type/@machine",
+        _machine,
+        "q35 has PCI Express, and Secure Boot; libvirt would take i440fx",
+        _QEMU,
+        _knows_machine,
+    ),
     Default("memory", _memory, "libvirt has no default: 1 GiB boots every current server distribution"),
     Default("vcpu", _fixed(".", "<vcpu>1</vcpu>"), "as libvirt, but said"),
-    Default("os/boot", _boot, "disk first, then the installer's CD-ROM; a machine without disks boots from the network",
-            when=_boots_directly_or_not),
-    Default("features/acpi", _fixed("features", "<acpi/>"), "a graceful shutdown is an ACPI event, and UEFI needs it", _QEMU, _has_acpi),
+    Default(
+        "os/boot",
+        _boot,
+        "disk first, then the installer's CD-ROM; a machine without disks boots from the network",
+        when=_boots_directly_or_not,
+    ),
+    Default(
+        "features/acpi",
+        _fixed("features", "<acpi/>"),
+        "a graceful shutdown is an ACPI event, and UEFI needs it",
+        _QEMU,
+        _has_acpi,
+    ),
     Default("features/apic", _fixed("features", "<apic/>"), "more than one vCPU needs it", _QEMU, _on_x86),
-    Default("features/vmport", _fixed("features", "<vmport state='off'/>"), "emulates VMware's backdoor, which confuses the mouse of X",
-            _QEMU, _on_x86),
-    Default("cpu/@mode", _cpu, "libvirt's qemu64 lacks x86-64-v2, which current distributions need: as much as there is, "
-            "and migratable between equal hosts", _QEMU, _best_cpu_known),
-    Default("clock", _fixed(".", "<clock offset='utc'><timer name='rtc' tickpolicy='catchup'/><timer name='pit' tickpolicy='delay'/>"
-            "<timer name='hpet' present='no'/></clock>"), "ticks that a busy host lost are made up for; HPET costs CPU time and gives nothing",
-            _QEMU, _on_x86),
-    Default("devices/controller[@model='pcie-root-port']", _root_ports, "libvirt makes as many ports as there are devices at the start; "
-            "a device that is plugged in later needs a free one", _QEMU, _has_pcie),
-    Default("devices/serial", _fixed("devices", "<serial type='pty'><target port='0'/></serial>"),
-            "virsh console and the boot messages need one", _QEMU, option="console"),
-    Default(f"devices/channel/target[@name='{AGENT}']",
-            _fixed("devices", f"<channel type='unix'><target type='virtio' name='{AGENT}'/></channel>"),
-            "addresses, graceful shutdown and frozen file systems; costs nothing where no agent runs", _QEMU, option="agent"),
-    Default("devices/rng", _fixed("devices", "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"),
-            "a fresh guest has no entropy, and its ssh would wait for some", _QEMU, option="rng"),
-    Default("devices/memballoon", _fixed("devices", "<memballoon model='virtio'><stats period='10'/></memballoon>"),
-            "statistics of the guest's own view of its memory", _QEMU),
-    Default("devices/graphics", _fixed("devices", "<graphics type='vnc' autoport='yes'><listen type='address' address='127.0.0.1'/></graphics>"),
-            "a screen to look at when the network fails; only the host itself can reach it", _QEMU, _on_x86, option="graphics"),
-    Default("devices/video", _video, "every firmware and kernel has a driver for it; libvirt would take Cirrus on some machines",
-            _QEMU, _has_display, option="video"),
-    Default("devices/input", _fixed("devices", "<input type='tablet' bus='usb'/>"), "absolute pointer positions: the mouse over VNC keeps in step",
-            _QEMU, _has_graphics),
-)  # fmt: skip
+    Default(
+        "features/vmport",
+        _fixed("features", "<vmport state='off'/>"),
+        "emulates VMware's backdoor, which confuses the mouse of X",
+        _QEMU,
+        _on_x86,
+    ),
+    Default(
+        "cpu/@mode",
+        _cpu,
+        "libvirt's qemu64 lacks x86-64-v2, which current distributions need: as much as there is, "
+        "and migratable between equal hosts",
+        _QEMU,
+        _best_cpu_known,
+    ),
+    Default(
+        "clock",
+        _fixed(
+            ".",
+            "<clock offset='utc'><timer name='rtc' tickpolicy='catchup'/><timer name='pit' tickpolicy='delay'/>"
+            "<timer name='hpet' present='no'/></clock>",
+        ),
+        "ticks that a busy host lost are made up for; HPET costs CPU time and gives nothing",
+        _QEMU,
+        _on_x86,
+    ),
+    Default(
+        "devices/controller[@model='pcie-root-port']",
+        _root_ports,
+        "libvirt makes as many ports as there are devices at the start; "
+        "a device that is plugged in later needs a free one",
+        _QEMU,
+        _has_pcie,
+    ),
+    Default(
+        "devices/serial",
+        _fixed("devices", "<serial type='pty'><target port='0'/></serial>"),
+        "virsh console and the boot messages need one",
+        _QEMU,
+        option="console",
+    ),
+    Default(
+        f"devices/channel/target[@name='{AGENT}']",
+        _fixed("devices", f"<channel type='unix'><target type='virtio' name='{AGENT}'/></channel>"),
+        "addresses, graceful shutdown and frozen file systems; costs nothing where no agent runs",
+        _QEMU,
+        option="agent",
+    ),
+    Default(
+        "devices/rng",
+        _fixed("devices", "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"),
+        "a fresh guest has no entropy, and its ssh would wait for some",
+        _QEMU,
+        option="rng",
+    ),
+    Default(
+        "devices/memballoon",
+        _fixed("devices", "<memballoon model='virtio'><stats period='10'/></memballoon>"),
+        "statistics of the guest's own view of its memory",
+        _QEMU,
+    ),
+    Default(
+        "devices/graphics",
+        _fixed(
+            "devices", "<graphics type='vnc' autoport='yes'><listen type='address' address='127.0.0.1'/></graphics>"
+        ),
+        "a screen to look at when the network fails; only the host itself can reach it",
+        _QEMU,
+        _on_x86,
+        option="graphics",
+    ),
+    Default(
+        "devices/video",
+        _video,
+        "every firmware and kernel has a driver for it; libvirt would take Cirrus on some machines",
+        _QEMU,
+        _has_display,
+        option="video",
+    ),
+    Default(
+        "devices/input",
+        _fixed("devices", "<input type='tablet' bus='usb'/>"),
+        "absolute pointer positions: the mouse over VNC keeps in step",
+        _QEMU,
+        _has_graphics,
+    ),
+)
 
 
 def new_disk(disk: Element, host: HostFacts) -> None:

@@ -209,7 +209,7 @@ def _share_memory(domain: Element) -> None:
     backing.extend((element("source", {"type": "memfd"}), element("access", {"mode": "shared"})))
 
 
-_HOSTDEV_SOURCES: dict[str, Callable[[str], "Element | None"]] = {
+_HOSTDEV_SOURCES: dict[str, Callable[[str], Element | None]] = {
     "pci": _pci_source,
     "usb": _usb_source,
     "mdev": _mdev_source,

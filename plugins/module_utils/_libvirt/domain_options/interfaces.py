@@ -42,7 +42,7 @@ _SOURCES = (
 _ONLY_WITH = (("direct_mode", "direct"), ("portgroup", "network"))
 _MAC = re.compile(r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")
 _MTU = range(68, 65536)
-_VLAN = range(0, 4096)
+_VLAN = range(4096)
 
 
 def add(domain: Element, params: Params, _host: HostFacts) -> set[str]:

@@ -42,6 +42,9 @@ _TPM_ROWS = (
 # what makes a domain one with UEFI; `firmware: bios` takes them out
 FIRMWARE_PARTS = ("firmware", "loader", "nvram")
 
+# options whose entries can have a place of their own in the boot order
+BOOTABLE = ("disks", "interfaces", "host_devices")
+
 # features of a firmware that make up Secure Boot: it is there, and Microsoft's keys are in its variables
 _SECURE_FEATURES = ("enrolled-keys", "secure-boot")
 
@@ -113,13 +116,19 @@ def _add_kernel(domain: Element, params: Params) -> set[str]:
 
 def _add_boot(domain: Element, params: Params) -> set[str]:
     order = params.get("boot_order")
-    if order is None:
+    if order is None or (not order and orders_devices(params)):
         return set()
     twice = {device for device in order if order.count(device) > 1}
     if twice:
         raise DeclarationError(f"boot_order names {', '.join(sorted(twice))} more than once. Name each device once.")
-    ensure(domain, "os").extend(element("boot", {"dev": device}) for device in order)
-    return set() if order else {"os/boot"}
+    # an empty list is libvirt's own order, which it writes down
+    ensure(domain, "os").extend(element("boot", {"dev": device}) for device in order or ("hd",))
+    return set()
+
+
+def orders_devices(params: Params) -> bool:
+    """Whether single devices have a place in the boot order, which excludes an order of kinds."""
+    return any(entry.get("boot_order") for option in BOOTABLE for entry in params.get(option) or [])
 
 
 def _add_tpm(domain: Element, params: Params) -> set[str]:
