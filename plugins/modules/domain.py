@@ -13,10 +13,13 @@ version_added: 0.1.0
 author:
   - The nestbox.virt founders (@nestbox)
 description:
-  - Brings one libvirt domain (a virtual machine or a container) to the state that you declare, by libvirt XML, by options, or by both.
-  - The declaration is laid over what is there. What it does not name is kept, for instance UUID, MAC addresses, and devices of
+  - Brings one libvirt domain (a virtual machine or a container) to the state that you declare, by libvirt XML, by
+    options, or by both.
+  - The declaration is laid over what is there. What it does not name is kept, for instance UUID, MAC addresses, and
+    devices of
     kinds that it does not mention. A declared list, such as the disks, is the whole list.
-  - An element that was in O(xml) the last time and no longer is, is removed from the domain. For this the last applied declaration is
+  - An element that was in O(xml) the last time and no longer is, is removed from the domain. For this the last applied
+    declaration is
     remembered in the domain's own metadata, together with a change and never by itself.
   - On a running domain, what can be changed at once is changed at once; for the rest, RV(restart_required) is true and
     RV(restart_reasons) says why.
@@ -38,7 +41,8 @@ options:
       - V(paused) stops a running domain in the middle, or starts it without letting it run.
       - V(stopped) shuts it down from inside, by ACPI or the guest agent. See O(force).
       - V(saved) writes the memory of a running domain to a file (managed save), from which the next start goes on.
-      - V(restarted) shuts it down and starts it again, so that the whole definition takes effect; a domain that does not run is started.
+      - V(restarted) shuts it down and starts it again, so that the whole definition takes effect; a domain that does
+        not run is started.
       - V(absent) shuts it down and removes its definition. See O(remove). A domain that is gone already is unchanged.
     type: str
     choices: [present, running, paused, stopped, saved, restarted, absent]
@@ -59,7 +63,8 @@ options:
     default: false
   live:
     description:
-      - Whether what can be changed on the running domain is changed at once. With V(false), it all waits for the next start.
+      - Whether what can be changed on the running domain is changed at once. With V(false), it all waits for the next
+        start.
     type: bool
     default: true
   restart:
@@ -71,12 +76,14 @@ options:
     default: never
   force:
     description:
-      - Pull the plug when the domain is still running O(timeout) seconds after it was asked to shut down. Without this, the task fails then.
+      - Pull the plug when the domain is still running O(timeout) seconds after it was asked to shut down. Without
+        this, the task fails then.
     type: bool
     default: false
   wait_for:
     description:
-      - Wait after the change until the domain has an V(address), its guest V(agent) answers, or it has V(stopped) by itself.
+      - Wait after the change until the domain has an V(address), its guest V(agent) answers, or it has V(stopped) by
+        itself.
       - Not waited for in check mode.
     type: str
     choices: [address, agent, stopped]
@@ -87,9 +94,11 @@ options:
     default: 300
   remove:
     description:
-      - What else to remove with O(state=absent). A part that the domain has, that would be lost or left over and that is in neither
+      - What else to remove with O(state=absent). A part that the domain has, that would be lost or left over and that
+        is in neither
         O(remove) nor O(keep), is an error that names it.
-      - V(storage) deletes the disk images that are volumes of a pool. CD-ROMs, read-only and shareable disks are never deleted, and
+      - V(storage) deletes the disk images that are volumes of a pool. CD-ROMs, read-only and shareable disks are never
+        deleted, and
         when another domain or overlay uses one of the images, nothing is.
     type: list
     elements: str
@@ -97,7 +106,8 @@ options:
     default: []
   keep:
     description:
-      - What to leave on the host with O(state=absent), for a domain of the same name and UUID that comes later. TPM state that is not
+      - What to leave on the host with O(state=absent), for a domain of the same name and UUID that comes later. TPM
+        state that is not
         in O(remove) is always kept.
     type: list
     elements: str
@@ -105,7 +115,8 @@ options:
     default: []
   adopt:
     description:
-      - Remember the declaration for an existing domain even if nothing else changes, so that what is later taken out of O(xml) is removed. Counts as a
+      - Remember the declaration for an existing domain even if nothing else changes, so that what is later taken out
+        of O(xml) is removed. Counts as a
         change, once.
     type: bool
     default: false
@@ -148,7 +159,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 domain:
-  description: The domain as M(nestbox.virt.domain_info) returns it, after the change; in check mode, as it is. None when it does not exist.
+  description: The domain as M(nestbox.virt.domain_info) returns it, after the change; in check mode, as it is. None
+    when it does not exist.
   returned: success
   type: dict
 steps:

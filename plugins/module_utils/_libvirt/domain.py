@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Mapping
+from typing import Any
 
 from .._deps import libvirt
 from .._errors import ConflictError, RefusedError
@@ -56,16 +57,19 @@ class DomainResource(Resource[DomainState]):
             return Removal(self._connection, self._names.name, self._params).plan(current)
         plan = Plan()
         host = self._host
-        declaration = read_declaration(self._names, self._params, host, current.live if current.inactive is None else current.inactive)
+        declaration = read_declaration(
+            self._names, self._params, host, current.live if current.inactive is None else current.inactive
+        )
         definition = Definition(self._connection, declaration, self._params, host)
         self._check_there(current, declaration)
         self._check_sources(current, definition, declaration, plan)
         if self._params["transient"]:
-            self._plan_transient(current, definition, declaration, plan)
+            self._plan_transient(current, definition, plan)
         else:
             self._plan_persistent(current, definition, declaration, plan)
         plan.warnings.extend(
-            f"libvirt took {path} without an error, but did not keep it: check its spelling, or whether this libvirt knows it."
+            f"libvirt took {path} without an error, but did not keep it: check its spelling, or whether this libvirt "
+            "knows it."
             for path in self._not_kept
         )
         return plan
@@ -88,20 +92,24 @@ class DomainResource(Resource[DomainState]):
         if current.exists or declaration.says_something:
             return
         raise RefusedError(
-            f"Domain {declaration.name} was to be {self._params['state']}, but {self._connection.uri} has no such domain, and the task does "
+            f"Domain {declaration.name} was to be {self._params['state']}, but {self._connection.uri} has no such "
+            "domain, and the task does "
             f"not declare one. Check the name, or add xml or options such as memory and disks.",
             details={"name": declaration.name},
         )
 
-    def _check_sources(self, current: DomainState, definition: Definition, declaration: DomainDeclaration, plan: Plan) -> None:
-        """A domain that is to start must find its networks and volumes; in check mode an earlier task may not have made them yet."""
+    def _check_sources(
+        self, current: DomainState, definition: Definition, declaration: DomainDeclaration, plan: Plan
+    ) -> None:
+        """What is to start must find its networks and volumes; in check mode an earlier task may still have to make them."""
         if self._params["state"] not in _UP or current.active:
             return
         tree = definition.new() if current.inactive is None else definition.laid_over(current.inactive, current.record)
         missing = missing_sources(self._connection, tree)
         if missing and not self._connection.read_only:
             raise RefusedError(
-                f"Domain {declaration.name} was to be {self._params['state']}, but {'; '.join(missing)}. Make what is missing first, or "
+                f"Domain {declaration.name} was to be {self._params['state']}, but {'; '.join(missing)}. Make what is "
+                "missing first, or "
                 f"correct the declaration; nothing was changed.",
                 details={"missing": missing},
             )
@@ -162,8 +170,14 @@ class DomainResource(Resource[DomainState]):
         if state in ways:
             for step in ways[state](current):
                 plan.add(step)
-        if state in ("running", "restarted") and current.managed_save and any(step.verb == "redefine" for step in plan.steps):
-            plan.restart_reasons.append("the domain goes on from its saved memory, with the devices that it had when it was saved")
+        if (
+            state in ("running", "restarted")
+            and current.managed_save
+            and any(step.verb == "redefine" for step in plan.steps)
+        ):
+            plan.restart_reasons.append(
+                "the domain goes on from its saved memory, with the devices that it had when it was saved"
+            )
 
     def _plan_restart(self, current: DomainState, plan: Plan) -> None:
         if self._restarted:
@@ -176,13 +190,12 @@ class DomainResource(Resource[DomainState]):
 
         plan.add(Step(step.target, step.verb, apply, step.before, step.after))
 
-    def _plan_transient(
-        self, current: DomainState, definition: Definition, declaration: DomainDeclaration, plan: Plan
-    ) -> None:
+    def _plan_transient(self, current: DomainState, definition: Definition, plan: Plan) -> None:
         name, state = self._names.name, self._params["state"]
         if current.persistent:
             raise ConflictError(
-                f"Domain {name} was declared as transient, but it is defined on {self._connection.uri}. Remove it first "
+                f"Domain {name} was declared as transient, but it is defined on {self._connection.uri}. Remove it "
+                "first "
                 f"(state: absent), or leave transient out."
             )
         if current.exists:
@@ -190,7 +203,15 @@ class DomainResource(Resource[DomainState]):
             self._plan_power(current, plan)
         elif state in _UP:
             paused = state == "paused"
-            plan.add(Step(f"domain {name}", "create", lambda: self._create(definition, paused), None, to_text(without_noise(definition.new(), DOMAIN))))
+            plan.add(
+                Step(
+                    f"domain {name}",
+                    "create",
+                    lambda: self._create(definition, paused),
+                    None,
+                    to_text(without_noise(definition.new(), DOMAIN)),
+                )
+            )
 
     def _create(self, definition: Definition, paused: bool) -> None:
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
@@ -204,13 +225,15 @@ def _check_uuid(name: str, uuid: str, by_name: Any, by_uuid: Any) -> None:
     """The name and the UUID must be of one domain, or both be free."""
     if by_name is not None and not DOMAIN.same("uuid", by_name.UUIDString(), uuid):
         raise ConflictError(
-            f"Domain {name} was declared with the UUID {uuid}, but the domain of this name has {by_name.UUIDString()}. Correct the UUID or leave "
+            f"Domain {name} was declared with the UUID {uuid}, but the domain of this name has "
+            f"{by_name.UUIDString()}. Correct the UUID or leave "
             f"it out, use another name, or remove the other domain first.",
             details={"declared": uuid, "found": by_name.UUIDString()},
         )
     if by_uuid is not None and by_uuid.name() != name:
         raise ConflictError(
-            f"Domain {name} was declared with the UUID {uuid}, which domain {by_uuid.name()} has. Use another UUID or leave it out, or remove "
+            f"Domain {name} was declared with the UUID {uuid}, which domain {by_uuid.name()} has. Use another UUID or "
+            "leave it out, or remove "
             f"the other domain first.",
             details={"declared": uuid, "taken_by": by_uuid.name()},
         )

@@ -33,8 +33,14 @@ def _networks(tree: Element) -> dict[str, str]:
 
 def _missing_networks(connection: Connection, wanted: dict[str, str]) -> list[str]:
     present = {network.name(): bool(network.isActive()) for network in connection.handle.listAllNetworks()}
-    texts = [f"{where} is on network {name}, which does not exist" for name, where in wanted.items() if name not in present]
-    return texts + [f"{where} is on network {name}, which is not active" for name, where in wanted.items() if present.get(name) is False]
+    texts = [
+        f"{where} is on network {name}, which does not exist" for name, where in wanted.items() if name not in present
+    ]
+    return texts + [
+        f"{where} is on network {name}, which is not active"
+        for name, where in wanted.items()
+        if present.get(name) is False
+    ]
 
 
 def _missing_volumes(connection: Connection, tree: Element) -> list[str]:

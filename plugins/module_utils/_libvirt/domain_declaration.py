@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .._deps import etree
 from .._errors import DeclarationError
@@ -39,7 +40,11 @@ class DomainDeclaration:
     @property
     def says_something(self) -> bool:
         """Whether it names more than the domain itself."""
-        return any(child.tag not in ("name", "uuid") for child in self.tree) or bool(self.emptied) or len(self.tree.attrib) > 0
+        return (
+            any(child.tag not in ("name", "uuid") for child in self.tree)
+            or bool(self.emptied)
+            or len(self.tree.attrib) > 0
+        )
 
     @cached_property
     def raw_text(self) -> str | None:
@@ -49,7 +54,9 @@ class DomainDeclaration:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all that was declared, without passwords."""
-        holder = etree.Element("declaration", {"emptied": " ".join(sorted(self.emptied)), "raw": str(self.raw is not None)})
+        holder = etree.Element(
+            "declaration", {"emptied": " ".join(sorted(self.emptied)), "raw": str(self.raw is not None)}
+        )
         holder.append(normalise(self.tree, DOMAIN))
         return digest(holder)
 
@@ -68,14 +75,16 @@ def read_names(params: Mapping[str, Any]) -> DomainNames:
     raw = parse(params["xml"], root="domain") if params.get("xml") else None
     name = _agreed("name", params.get("name"), raw)
     if name is None:
-        raise DeclarationError("The domain has no name: neither the option name nor <name> in xml was given. Give one of them.")
+        raise DeclarationError(
+            "The domain has no name: neither the option name nor <name> in xml was given. Give one of them."
+        )
     return DomainNames(name, _agreed("uuid", params.get("uuid"), raw), raw)
 
 
 def read_declaration(
     names: DomainNames, params: Mapping[str, Any], host: HostFacts, current: Element | None
 ) -> DomainDeclaration:
-    """The declaration of a task over a domain's XML, None for a new one; raises DeclarationError where it contradicts itself."""
+    """The declaration over a domain's XML (None: a new one); raises DeclarationError where it contradicts itself."""
     raw = deepcopy(names.raw)
     typed, emptied = declared({**params, "name": names.name, "uuid": names.uuid}, host, current)
     passwords = take_passwords(raw) if raw is not None else {}
@@ -83,7 +92,9 @@ def read_declaration(
     tree = overlay(raw, typed, DOMAIN, emptied=emptied)
     for part in (raw, tree):
         _check_targets(part)
-    return DomainDeclaration(names.name, names.uuid, tree, None if raw is None else normalise(raw, DOMAIN), emptied, passwords)
+    return DomainDeclaration(
+        names.name, names.uuid, tree, None if raw is None else normalise(raw, DOMAIN), emptied, passwords
+    )
 
 
 def with_passwords(tree: Element, passwords: Mapping[str, str | None]) -> str:

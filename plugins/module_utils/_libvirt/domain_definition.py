@@ -1,13 +1,14 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the declaration to a definition: the step that defines, and the record that goes with it. Private to this collection."""
+"""From the declaration to a definition, and the record that goes with it. Private to this collection."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Callable
 
 from .._deps import etree, libvirt
 from .._plan import Plan, Step
@@ -91,7 +92,8 @@ class Definition:
                 continue
             if present is None and self._connection.read_only and kind not in record.passwords:
                 plan.warnings.append(
-                    f"Whether the {kind} password changes can't be told in check mode: it was not set by this collection, "
+                    f"Whether the {kind} password changes can't be told in check mode: it was not set by this "
+                    "collection, "
                     f"and a read-only connection is not shown it."
                 )
                 continue
@@ -144,7 +146,9 @@ class Definition:
         take_record(given)
         take_passwords(given)
         before = normalise(given, DOMAIN)
-        self.not_kept = list(dict.fromkeys(row.path for row in differences(before, self.laid_over(given, None), DOMAIN)))
+        self.not_kept = list(
+            dict.fromkeys(row.path for row in differences(before, self.laid_over(given, None), DOMAIN))
+        )
         ours = put_record(given, replace(record, definition=digest(before)))
         flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
         try:

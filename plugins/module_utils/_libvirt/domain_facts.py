@@ -18,6 +18,7 @@ def describe_one(connection: Connection, domain: Any) -> dict[str, Any]:
 def addresses_of(connection: Connection, domain: Any) -> list[str]:
     """The addresses of a running domain: leases, agent, ARP."""
     import libvirt
+
     found = []
     for source in (libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP):
         for nic in domain.interfaceAddresses(source).values():

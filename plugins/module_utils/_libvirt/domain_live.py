@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, cast
 
 from .._deps import etree, libvirt
 from .._errors import WaitTimeout
 from .._plan import Step
 from .._xml.compare import ADD, CHANGE, REMOVE, Difference, differences
-from .._xml.document import to_text
+from .._xml.document import remove, to_text
 from .._xml.domain_tables import DOMAIN
 from .._xml.merge import normalise
 from .connection import Connection
@@ -48,7 +48,7 @@ class LiveChanges:
         self._name = name
 
     def plan(self, live: Element, wanted: Element, *, allowed: bool) -> tuple[list[Step], list[str]]:
-        """What leads from `live` to `wanted`: steps for what works now (if `allowed`), reasons for what waits for a restart."""
+        """From `live` to `wanted`: steps for what works now (if `allowed`), reasons for what waits for a restart."""
         steps: list[Step] = []
         reasons: list[str] = []
         for difference in differences(_comparable(live, wanted), _comparable(wanted, wanted), DOMAIN):
@@ -84,8 +84,10 @@ class LiveChanges:
             self.domain.detachDeviceFlags(_text(gone), libvirt.VIR_DOMAIN_AFFECT_LIVE)
             if watch.until(lambda: None if self._has(difference) else True, _DETACH_TIMEOUT_S) is None:
                 raise WaitTimeout(
-                    f"The guest was asked to let {_label(difference.path, gone)} go, but still held it after {_DETACH_TIMEOUT_S} s. "
-                    f"The definition no longer has it; restart the domain, or set live: false to leave it to the next start."
+                    f"The guest was asked to let {_label(difference.path, gone)} go, but still held it after "
+                    f"{_DETACH_TIMEOUT_S} s. "
+                    "The definition no longer has it; restart the domain, or set live: false to leave it to the next "
+                    "start."
                 )
 
     def _has(self, difference: Difference) -> bool:
@@ -129,11 +131,24 @@ def _is_hotplug_disk(difference: Difference) -> bool:
 def _is_medium(difference: Difference) -> bool:
     """Only the medium of a CD-ROM or floppy drive differs."""
     drive = _after(difference)
-    return drive.get("device") in ("cdrom", "floppy") and _only(difference, "@type", "source", "source/*", "driver", "backingStore")
+    return drive.get("device") in ("cdrom", "floppy") and _only(
+        difference, "@type", "source", "source/*", "driver", "backingStore"
+    )
 
 
 def _is_soft_interface(difference: Difference) -> bool:
-    return _only(difference, "link", "source", "bandwidth", "bandwidth/*", "filterref", "filterref/*", "vlan", "vlan/*", "virtualport/*")
+    return _only(
+        difference,
+        "link",
+        "source",
+        "bandwidth",
+        "bandwidth/*",
+        "filterref",
+        "filterref/*",
+        "vlan",
+        "vlan/*",
+        "virtualport/*",
+    )
 
 
 def _only(difference: Difference, *patterns: str) -> bool:
@@ -150,12 +165,8 @@ def _only(difference: Difference, *patterns: str) -> bool:
 
 def _without_type(item: Element) -> Element:
     copy = etree.fromstring(etree.tostring(item))
-    copy.attrib.pop("type", None)
+    copy.attrib.pop("type", "")
     return copy
-
-
-def _is_balloon(difference: Difference) -> bool:
-    return difference.verb == CHANGE
 
 
 def _is_more_vcpus(difference: Difference) -> bool:
@@ -168,8 +179,8 @@ def _is_more_vcpus(difference: Difference) -> bool:
 
 _ANY = (ADD, REMOVE, CHANGE)
 
-# https://libvirt.org/html/libvirt-libvirt-domain.html: virDomainAttachDeviceFlags, virDomainUpdateDeviceFlags; what the QEMU driver
-# refuses there is left out here, and waits for a restart
+# virDomainAttachDeviceFlags and virDomainUpdateDeviceFlags (https://libvirt.org/html/libvirt-libvirt-domain.html); what the
+# QEMU driver refuses there is left out here, and waits for a restart
 _ROWS: tuple[_Row, ...] = (
     _Row("devices/disk", (ADD,), _is_hotplug_disk, LiveChanges.attach),
     _Row("devices/disk", (REMOVE,), _is_hotplug_disk, LiveChanges.detach),
@@ -183,7 +194,7 @@ _ROWS: tuple[_Row, ...] = (
     _Row("devices/channel", (ADD,), _always, LiveChanges.attach),
     _Row("devices/redirdev", (ADD,), _always, LiveChanges.attach),
     _Row("devices/memory", (ADD,), _always, LiveChanges.attach),
-    _Row("currentMemory", (CHANGE,), _is_balloon, LiveChanges.balloon),
+    _Row("currentMemory", (CHANGE,), _always, LiveChanges.balloon),
     _Row("vcpu", (CHANGE,), _is_more_vcpus, LiveChanges.vcpus),
     _Row("title", _ANY, _always, LiveChanges.title),
     _Row("description", _ANY, _always, LiveChanges.description),
@@ -201,7 +212,7 @@ def _comparable(tree: Element, wanted: Element) -> Element:
     expanded = ("cpu",) if cpu is not None and cpu.get("mode") not in (None, "custom") else ()
     for path in (*_NOT_COMPARED, *expanded):
         for item in copy.findall(path):
-            item.getparent().remove(item)
+            remove(item)
     return copy
 
 
@@ -211,14 +222,13 @@ def _row_of(difference: Difference) -> _Row | None:
 
 
 def _either(difference: Difference) -> Element:
-    item = difference.before if difference.after is None else difference.after
-    assert item is not None, "a difference has at least one side"
-    return item
+    """What is added or as it will be; for what is removed, as it was."""
+    return cast("Element", difference.before if difference.after is None else difference.after)
 
 
 def _after(difference: Difference) -> Element:
-    assert difference.after is not None, "this row is only for what is added or changed"
-    return difference.after
+    """Of what is added or changed, which the row's verbs say."""
+    return cast("Element", difference.after)
 
 
 def _reason(difference: Difference) -> str:
@@ -232,7 +242,13 @@ def _label(path: str, item: Element | None) -> str:
     short = path.replace("devices/", "")
     if item is None:
         return short
-    for place, attribute in (("target", "dev"), ("mac", "address"), ("target", "dir"), ("target", "name"), ("alias", "name")):
+    for place, attribute in (
+        ("target", "dev"),
+        ("mac", "address"),
+        ("target", "dir"),
+        ("target", "name"),
+        ("alias", "name"),
+    ):
         holder = item.find(place)
         if holder is not None and holder.get(attribute):
             return f"{short} {holder.get(attribute)}"
@@ -244,5 +260,5 @@ def _shown(item: Element | None) -> str | None:
 
 
 def _text(item: Element | None) -> str:
-    assert item is not None, "the table pairs each verb with a call that has its side"
-    return to_text(item)
+    """Of the side that the row's verbs say is there."""
+    return to_text(cast("Element", item))

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from .._deps import libvirt
 from .._errors import RefusedError, WaitTimeout
@@ -58,7 +59,8 @@ class Power:
         if state.managed_save:
             return []
         raise RefusedError(
-            f"Domain {self._name} was to be saved, but it is {state.power}, so that there is no memory to save. Start it first, "
+            f"Domain {self._name} was to be saved, but it is {state.power}, so that there is no memory to save. Start "
+            "it first, "
             f"or use state: stopped.",
             details={"power": state.power},
         )
@@ -108,7 +110,8 @@ class Power:
     def _pull(self, domain: Any) -> None:
         if not self._force:
             raise WaitTimeout(
-                f"Domain {self._name} was asked to shut down, but was still {power_of(domain)} after {self._timeout_s} s. Raise timeout, "
+                f"Domain {self._name} was asked to shut down, but was still {power_of(domain)} after "
+                f"{self._timeout_s} s. Raise timeout, "
                 f"see whether the guest listens to ACPI or has a guest agent, or use force: true to pull the plug.",
                 details={"power": power_of(domain), "timeout_s": self._timeout_s},
             )

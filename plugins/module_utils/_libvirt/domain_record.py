@@ -9,9 +9,10 @@ import hashlib
 import hmac
 import json
 import os
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .._deps import etree
 from .._xml.document import ensure, parse, remove, strip_whitespace

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .._deps import libvirt
 from .._errors import RefusedError
@@ -66,7 +67,7 @@ class Removal:
         self._power = Power(connection, name, params)
 
     def plan(self, state: DomainState) -> Plan:
-        """Shut down, delete what was named, undefine; raises RefusedError where something would be left that was not named."""
+        """Shut down, delete what was named, undefine; raises RefusedError where a part is left that was not named."""
         plan = Plan()
         if not state.exists:
             return plan
@@ -77,7 +78,9 @@ class Removal:
         for image in images:
             plan.add(self._delete(image))
         if state.persistent:
-            listing = "".join(f"{part}\n" for part in sorted(self._remove & set(_PARTS)) if part in self._present(state))
+            listing = "".join(
+                f"{part}\n" for part in sorted(self._remove & set(_PARTS)) if part in self._present(state)
+            )
             plan.add(Step(f"domain {self._name}", "undefine", lambda: self._undefine(flags), f"defined\n{listing}", ""))
         return plan
 
@@ -103,7 +106,8 @@ class Removal:
             kept = [name for name in needed if _PARTS[name].keep_flag]
             advice = f", or keep: [{', '.join(kept)}] to leave them on the host" if kept else ""
             raise RefusedError(
-                f"Domain {self._name} still has {parts}. Add remove: [{', '.join(needed)}] to the task to delete them with it{advice}.",
+                f"Domain {self._name} still has {parts}. Add remove: [{', '.join(needed)}] to the task to delete them "
+                f"with it{advice}.",
                 details={"needed": needed},
             )
         flags = 0
@@ -135,9 +139,9 @@ class Removal:
     def _images(self, state: DomainState) -> list[_Image]:
         """The domain's own images, each checked; a CD-ROM, a read-only or shared disk is not the domain's own."""
         tree = state.live if state.inactive is None else state.inactive
-        assert tree is not None, "an existing domain has a definition or runs"
         targets = _pool_targets(self._connection)
-        found = [image for disk in tree.iterfind("devices/disk") for image in [self._own_image(disk, targets)] if image]
+        disks = [] if tree is None else tree.findall("devices/disk")
+        found = [image for image in (self._own_image(disk, targets) for disk in disks) if image is not None]
         self._refuse_shared(found)
         return found
 
@@ -153,14 +157,17 @@ class Removal:
         path = source.get("file") or source.get("dev")
         if path is None:
             raise RefusedError(
-                f"Disk {dev} of domain {self._name} is on {disk.get('type')} storage, which this module does not delete. Remove it where it "
+                f"Disk {dev} of domain {self._name} is on {disk.get('type')} storage, which this module does not "
+                "delete. Remove it where it "
                 f"is kept, and leave storage out of remove."
             )
         pool = pools.get(os.path.dirname(path))
         if pool is None:
             raise RefusedError(
-                f"Disk {dev} of domain {self._name} is {path}, which is in no active pool; only volumes of a pool are deleted. Define a pool "
-                f"for {os.path.dirname(path)} (nestbox.virt.pool), or leave storage out of remove and delete the file yourself.",
+                f"Disk {dev} of domain {self._name} is {path}, which is in no active pool; only volumes of a pool are "
+                "deleted. Define a pool "
+                f"for {os.path.dirname(path)} (nestbox.virt.pool), or leave storage out of remove and delete the file "
+                "yourself.",
                 details={"path": path},
             )
         return _Image(dev, path, pool, os.path.basename(path))
@@ -179,11 +186,16 @@ class Removal:
             return
         users = StorageUsers(self._connection)
         for image in images:
-            others = [use for use in users.of(image.path, image.pool, image.volume) if use.kind != "domain" or use.name != self._name]
+            others = [
+                use
+                for use in users.of(image.path, image.pool, image.volume)
+                if use.kind != "domain" or use.name != self._name
+            ]
             if others:
                 raise RefusedError(
                     f"Disk {image.target} of domain {self._name} is {image.path}, which is also used by "
-                    f"{', '.join(str(use) for use in others)}. Nothing was deleted. Remove those first, or leave storage out of remove.",
+                    f"{', '.join(str(use) for use in others)}. Nothing was deleted. Remove those first, or leave "
+                    "storage out of remove.",
                     details={"path": image.path, "used_by": [use.as_result() for use in others]},
                 )
 

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .._deps import libvirt
 from .._xml.document import parse
@@ -125,9 +126,11 @@ def take_passwords(domain: Element, *, readable: bool = True) -> dict[str, str |
     found: dict[str, str | None] = {}
     for graphics in domain.iterfind("devices/graphics"):
         kind = graphics.get("type", "")
-        password = graphics.attrib.pop("passwd", None)
+        password = graphics.get("passwd")
+        if password is not None:
+            del graphics.attrib["passwd"]
         if password is not None or not readable:
-            found[kind] = None if password is None else str(password)
+            found[kind] = password
     return found
 
 

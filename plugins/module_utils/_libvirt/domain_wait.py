@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from .._deps import etree, libvirt
 from .._errors import WaitTimeout
@@ -21,7 +22,7 @@ _AGENT = "devices/channel/target[@name='org.qemu.guest_agent.0']"
 
 
 def wait_for(connection: Connection, name: str, params: Mapping[str, Any]) -> bool:
-    """Waits until the domain has what `wait_for` names; raises WaitTimeout with what was seen last. Whether it waited."""
+    """Waits for what `wait_for` names; raises WaitTimeout with what was seen last. Whether it waited."""
     wanted = params.get("wait_for")
     if not wanted:
         return False
@@ -33,7 +34,8 @@ def wait_for(connection: Connection, name: str, params: Mapping[str, Any]) -> bo
     with Watch(connection, domain) as watch:
         if watch.until(lambda: probe(connection, domain), timeout_s, _RECHECK_S) is None:
             raise WaitTimeout(
-                f"Domain {name} was waited for until {waits_for}, but {timeout_s} s were not enough. {_seen(domain)} Raise timeout, or look at "
+                f"Domain {name} was waited for until {waits_for}, but {timeout_s} s were not enough. {_seen(domain)} "
+                "Raise timeout, or look at "
                 f"the domain's console.",
                 details={"wait_for": wanted, "timeout_s": timeout_s, "power": power_of(domain)},
             )
@@ -71,7 +73,7 @@ def _seen(domain: Any) -> str:
     return f"It is {power}; {'it has no agent channel' if agent is None else f'its agent is {agent}'}."
 
 
-_PROBES: dict[str, tuple[Callable[[Connection, Any], "bool | None"], str]] = {
+_PROBES: dict[str, tuple[Callable[[Connection, Any], bool | None], str]] = {
     "address": (_has_address, "it has an address"),
     "agent": (_has_agent, "its guest agent answers"),
     "stopped": (_is_stopped, "it is stopped"),

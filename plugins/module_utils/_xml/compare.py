@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .document import segment
+from .document import attributes, segment
 from .matching import UNKNOWN_LIST, Matcher
 from .tables import Tables
 
@@ -33,7 +33,7 @@ def equal(first: Element, second: Element) -> bool:
     return (
         first.tag == second.tag
         and (first.text or "") == (second.text or "")
-        and dict(first.attrib) == dict(second.attrib)
+        and attributes(first) == attributes(second)
         and len(first) == len(second)
         and all(equal(left, right) for left, right in zip(first, second))
     )
@@ -44,7 +44,7 @@ def differences(before: Element, after: Element, tables: Tables, path: str = "")
     if equal(before, after):
         return []
     found: list[Difference] = []
-    if (before.text or "") != (after.text or "") or dict(before.attrib) != dict(after.attrib):
+    if (before.text or "") != (after.text or "") or attributes(before) != attributes(after):
         found.append(Difference(path, CHANGE, before, after))
     for tag in dict.fromkeys([*(item.tag for item in before), *(item.tag for item in after)]):
         found += _of_children(before.findall(tag), after.findall(tag), tables, path)

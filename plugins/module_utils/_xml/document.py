@@ -83,6 +83,11 @@ def strip_whitespace(tree: Element) -> None:
         item.text = text or None
 
 
+def attributes(item: Element) -> dict[str, str]:
+    """The attributes, as a dictionary of their own."""
+    return {str(name): str(value) for name, value in item.attrib.items()}
+
+
 def segment(item: Element) -> str:
     """The path segment of an element: its tag, or ns:name when it is in a namespace."""
     name = etree.QName(item)

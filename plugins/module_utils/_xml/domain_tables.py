@@ -32,8 +32,8 @@ def _is_itco(element: Element) -> bool:
 def _one_listen_spelling(tree: Element) -> None:
     """`<graphics listen='A'>` is short for a child `<listen type='address' address='A'/>`, and libvirt writes both."""
     for graphics in tree.iterfind("devices/graphics"):
-        address = graphics.attrib.pop("listen", None)
-        if address is not None and graphics.find("listen") is None:
+        address = graphics.attrib.pop("listen", "")
+        if address and graphics.find("listen") is None:
             graphics.append(graphics.makeelement("listen", {"type": "address", "address": address}))
 
 
@@ -44,7 +44,7 @@ def _automatic_ports(tree: Element) -> None:
             graphics.set("autoport", "yes")
         if graphics.get("autoport") == "yes":
             for name in ("port", "tlsPort"):
-                graphics.attrib.pop(name, None)
+                graphics.attrib.pop(name, "")
 
 
 def _current_memory_follows(current: Element, declared: Element, merged: Element) -> None:

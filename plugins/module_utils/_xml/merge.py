@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, AbstractSet
+from typing import TYPE_CHECKING, AbstractSet, cast
 
 from .._deps import etree
 from .._units import unit_factor
 from .compare import equal, join
-from .document import remove, segment, strip_whitespace
+from .document import attributes, remove, segment, strip_whitespace
 from .matching import UNKNOWN_LIST, Matcher
 from .tables import ListRow, SizeRow, Tables
 
@@ -53,9 +53,7 @@ def merge(
     return merged
 
 
-def overlay(
-    xml: Element | None, typed: Element, tables: Tables, *, emptied: AbstractSet[str] = frozenset()
-) -> Element:
+def overlay(xml: Element | None, typed: Element, tables: Tables, *, emptied: AbstractSet[str] = frozenset()) -> Element:
     """Typed options laid over raw XML: both are the user's words."""
     return normalise(typed, tables) if xml is None else merge(xml, typed, tables, emptied=emptied)
 
@@ -86,7 +84,7 @@ class _Merge:
                 self._empty(target, list_path)
 
     def _attributes(self, target: Element, wanted: Element, last: Element, path: str) -> None:
-        for name, value in wanted.attrib.items():
+        for name, value in attributes(wanted).items():
             here = join(path, f"@{name}")
             if self._is_unit(path, name) or self._same_attribute(target, name, value, here, wanted):
                 continue
@@ -94,7 +92,7 @@ class _Merge:
             size = self._tables.size_rows.get(here)
             if size is not None:
                 _copy_unit(target, wanted, size)
-        for name in last.attrib:
+        for name in attributes(last):
             if name not in wanted.attrib and name in target.attrib and not self._stays(join(path, f"@{name}")):
                 del target.attrib[name]
 
@@ -239,7 +237,7 @@ class _Merge:
 
     def _insert(self, target: Element, wanted: Element, path: str) -> None:
         """Adds a copy behind its like, without what libvirt would leave out."""
-        made = etree.Element(wanted.tag, nsmap=wanted.nsmap)
+        made = etree.Element(wanted.tag, nsmap=cast("dict[str, str]", wanted.nsmap))
         siblings = target.findall(wanted.tag)
         if siblings:
             siblings[-1].addnext(made)
@@ -252,7 +250,7 @@ class _Merge:
 
 
 def _drop_volatile(item: Element, tables: Tables, path: str) -> None:
-    for name, value in list(item.attrib.items()):
+    for name, value in attributes(item).items():
         if tables.is_volatile(join(path, f"@{name}"), value):
             del item.attrib[name]
     for child in list(item):
@@ -264,7 +262,7 @@ def _drop_volatile(item: Element, tables: Tables, path: str) -> None:
 
 
 def _drop_noise(item: Element, tables: Tables, path: str) -> None:
-    for name in list(item.attrib):
+    for name in attributes(item):
         if tables.has("noise", join(path, f"@{name}")):
             del item.attrib[name]
     for child in list(item):
@@ -303,4 +301,4 @@ def _copy_unit(target: Element, wanted: Element, row: SizeRow) -> None:
     if unit is not None:
         target.set(row.unit_attribute, unit)
     else:
-        target.attrib.pop(row.unit_attribute, None)
+        target.attrib.pop(row.unit_attribute, "")
