@@ -77,6 +77,12 @@ class SystemFailure(VirtError):
     code = "system_error"
 
 
+class DownloadFailed(VirtError):
+    """A file could not be fetched whole, or is not what its checksum says."""
+
+    code = "download_failed"
+
+
 class WaitTimeout(VirtError):
     """A wait ended without what it waited for; details say what it saw last."""
 

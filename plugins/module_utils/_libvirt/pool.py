@@ -111,8 +111,8 @@ class PoolResource(Resource[CurrentPool]):
             return normalise(self._declared, POOL)
         if self._declared.get("type") != current.inactive.get("type"):
             raise ConflictError(
-                f"The pool {self._name} was declared with type {self._declared.get('type')}, but the one that exists has "
-                f"type {current.inactive.get('type')}. Use another name, or remove it first (state: absent)."
+                f"The pool {self._name} was declared with type {self._declared.get('type')}, but the one that exists "
+                f"has type {current.inactive.get('type')}. Use another name, or remove it first (state: absent)."
             )
         return merge(current.inactive, self._declared, POOL)
 
@@ -124,8 +124,8 @@ class PoolResource(Resource[CurrentPool]):
             found = current.handle.UUIDString()
             if not same_uuid(found, wanted):
                 raise ConflictError(
-                    f"The pool {self._name} was declared with the UUID {wanted}, but the name is taken by a pool with the "
-                    f"UUID {found}. Use another name, give this UUID, or remove that pool first."
+                    f"The pool {self._name} was declared with the UUID {wanted}, but the name is taken by a pool "
+                    f"with the UUID {found}. Use another name, give this UUID, or remove that pool first."
                 )
             return
         for other in self._connection.handle.listAllStoragePools():
@@ -178,8 +178,8 @@ class PoolResource(Resource[CurrentPool]):
             return
         if not current.persistent and self._declared is None:
             raise DeclarationError(
-                f"autostart of the pool {self._name} can't be set: it is transient. Declare it (type, or xml), so that it "
-                f"is defined first."
+                f"autostart of the pool {self._name} can't be set: it is transient. Declare it (type, or xml), so "
+                "that it is defined first."
             )
         plan.add(
             self._step(
@@ -209,8 +209,8 @@ class PoolResource(Resource[CurrentPool]):
         kind = current.inactive.get("type")
         if not current.active and kind not in KEEPS_FILES_WHEN_STOPPED:
             raise RefusedError(
-                f"The storage of the pool {self._name} was to be removed, but the pool is inactive, so its volumes can't be "
-                f"listed. Start it first (state: active), or leave out remove."
+                f"The storage of the pool {self._name} was to be removed, but the pool is inactive, so its volumes "
+                "can't be listed. Start it first (state: active), or leave out remove."
             )
         if current.active:
             volumes = current.handle.listAllVolumes()
@@ -237,8 +237,8 @@ class PoolResource(Resource[CurrentPool]):
         if used:
             listed = "; ".join(f"{path} by {', '.join(names)}" for path, names in used.items())
             raise RefusedError(
-                f"The storage of the pool {self._name} was to be removed, but some of it is in use: {listed}. Remove the "
-                f"users first, or leave out remove: storage.",
+                f"The storage of the pool {self._name} was to be removed, but some of it is in use: {listed}. Remove "
+                "the users first, or leave out remove: storage.",
                 details={"used_by": used},
             )
 
@@ -256,8 +256,8 @@ class PoolResource(Resource[CurrentPool]):
         ]
         if running:
             raise RefusedError(
-                f"The pool {self._name} was to be stopped, but its volumes are in use: {', '.join(running)}. Stop these "
-                f"domains first.",
+                f"The pool {self._name} was to be stopped, but its volumes are in use: {', '.join(running)}. Stop "
+                "these domains first.",
                 details={"used_by": running},
             )
 
@@ -269,9 +269,7 @@ class PoolResource(Resource[CurrentPool]):
 
     def _formats_anew(self, current: CurrentPool) -> bool:
         """Only a pool that this task makes is built over what the device holds, so that a second run never does it again."""
-        return bool(
-            not current.exists and self._params["build"] == "overwrite" and self._params["state"] == "active"
-        )
+        return bool(not current.exists and self._params["build"] == "overwrite" and self._params["state"] == "active")
 
     def _builds_first(self, current: CurrentPool) -> bool:
         mode = self._params["build"]

@@ -61,8 +61,8 @@ def start(pool: Any, mode: str) -> None:
             raise
         if mode == "never":
             raise NotFoundError(
-                f"The pool {pool.name()} was to be started, but its directory {target_of(pool)} does not exist. Make it, or "
-                f"leave out build: never.",
+                f"The pool {pool.name()} was to be started, but its directory {target_of(pool)} does not exist. Make "
+                "it, or leave out build: never.",
                 details={"path": target_of(pool)},
             ) from error
         pool.build(0)
@@ -77,8 +77,8 @@ def stop_and_delete(pool: Any, name: str) -> None:
         left = sorted(volume.name() for volume in pool.listAllVolumes())
         if left:
             raise ConflictError(
-                f"The storage of the pool {name} was to be removed, but it holds files that were not there when the plan was "
-                f"made: {', '.join(left)}. Nothing of them was removed; run the task again."
+                f"The storage of the pool {name} was to be removed, but it holds files that were not there when the "
+                f"plan was made: {', '.join(left)}. Nothing of them was removed; run the task again."
             )
         pool.destroy()
     try:
@@ -89,9 +89,9 @@ def stop_and_delete(pool: Any, name: str) -> None:
             return
         if "not empty" in text:
             raise RefusedError(
-                f"The directory {path} of the pool {name} was to be removed, but it holds files that are no volumes, or the "
-                f"pool is inactive and its volumes were not listed. Start the pool and run the task again, or remove the "
-                f"files by hand.",
+                f"The directory {path} of the pool {name} was to be removed, but it holds files that are no volumes, "
+                "or the pool is inactive and its volumes were not listed. Start the pool and run the task again, or "
+                "remove the files by hand.",
                 details={"path": path},
             ) from error
         raise

@@ -55,3 +55,58 @@ POOL_INFO = ArgumentSpec(
         "ignore_missing": {"type": "bool", "default": False},
     }
 )
+
+_WIPE_ALGORITHMS = [
+    *("zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random", "trim"),
+]
+
+VOLUME = ArgumentSpec(
+    options={
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "name": {"type": "str"},
+        "pool": {"type": "str", "required": True},
+        "xml": {"type": "str"},
+        "capacity": {"type": "str"},
+        "allocation": {"type": "str"},
+        "format": {"type": "str"},
+        "backing": {
+            "type": "dict",
+            "options": {
+                "volume": {"type": "str"},
+                "pool": {"type": "str"},
+                "path": {"type": "path"},
+                "format": {"type": "str"},
+            },
+            "mutually_exclusive": [("volume", "path"), ("pool", "path")],
+            "required_one_of": [("volume", "path")],
+        },
+        "clone_of": {"type": "str"},
+        "clone_pool": {"type": "str"},
+        "source": {"type": "str"},
+        "checksum": {"type": "str"},
+        "permissions": _PERMISSIONS,
+        "encryption": {
+            "type": "dict",
+            "no_log": False,
+            "options": {"passphrase": {"type": "str", "no_log": True}, "secret": {"type": "str", "no_log": False}},
+            "mutually_exclusive": [("passphrase", "secret")],
+            "required_one_of": [("passphrase", "secret")],
+        },
+        "shrink": {"type": "bool", "default": False},
+        "wipe": {"type": "bool", "default": False},
+        "wipe_algorithm": {"type": "str", "choices": _WIPE_ALGORITHMS, "default": "zero"},
+    },
+    required_one_of=(("name", "xml"),),
+    mutually_exclusive=(("backing", "clone_of", "source"), ("encryption", "clone_of", "source")),
+    required_by={"clone_pool": ("clone_of",), "checksum": ("source",)},
+)
+
+VOLUME_INFO = ArgumentSpec(
+    options={
+        "pool": {"type": "list", "elements": "str", "default": []},
+        "name": {"type": "list", "elements": "str", "default": []},
+        "used_by": {"type": "bool", "default": False},
+        "refresh": {"type": "bool", "default": False},
+        "ignore_missing": {"type": "bool", "default": False},
+    }
+)

@@ -67,7 +67,10 @@ def declared_volume(params: Params) -> tuple[str, Element]:
         *(_leaf(o, size, unit="bytes") for o, size in in_bytes.items()),
         _target(None, params["permissions"], params["format"]),
     )
-    return name, overlay(xml, typed, VOLUME_DECLARATION)
+    tree = overlay(xml, typed, VOLUME_DECLARATION)
+    for option in sizes:
+        _in_bytes(tree.find(option), option)
+    return name, tree
 
 
 def agreed(option: str | None, xml: Element | None, tag: str, what: str) -> str | None:
@@ -127,6 +130,15 @@ def _permissions(given: Params | None) -> Element | None:
         None if mode is None else _leaf("mode", f"{int(mode.replace('o', ''), 8):04o}"),
         *(_leaf(option, given[option]) for option in ("owner", "group", "label")),
     )
+
+
+def _in_bytes(item: Element | None, tag: str) -> None:
+    """Rewrites a size of the XML, so that nothing behind this needs to know units."""
+    if item is None:
+        return
+    size = parse_size(f"{item.text or ''} {item.get('unit') or 'bytes'}", option=f"{tag} in xml")
+    item.text = str(size)
+    item.set("unit", "bytes")
 
 
 def _leaf(tag: str, value: object, **attributes: str) -> Element | None:

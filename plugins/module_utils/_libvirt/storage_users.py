@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from .._deps import libvirt
 from .._xml.document import parse
@@ -26,6 +27,7 @@ class User:
     name: str  # the domain, or POOL/VOLUME of an overlay
     device: str = ""  # the disk's target, or the element that names the file
     running: bool = False
+    backing: bool = False  # below the top of the chain: read, never written
 
     def __str__(self) -> str:
         if self.kind == "volume":
@@ -67,8 +69,8 @@ class StorageUsers:
                 if is_code(error, "VIR_ERR_NO_DOMAIN"):  # gone since the list was read
                     return
                 raise
-            for keys, device in _images(tree):
-                self._add(keys, User("domain", domain.name(), device, running and flag == 0))
+            for keys, device, backing in _images(tree):
+                self._add(keys, User("domain", domain.name(), device, running and flag == 0, backing))
 
     def _add_overlays(self, pool: Any) -> None:
         for volume in pool.listAllVolumes():
@@ -79,27 +81,28 @@ class StorageUsers:
                     continue
                 raise
             if path:
-                self._add(_path_keys(path), User("volume", f"{pool.name()}/{volume.name()}"))
+                self._add(_path_keys(path), User("volume", f"{pool.name()}/{volume.name()}", backing=True))
 
     def _add(self, keys: Iterable[str], user: User) -> None:
         for key in keys:
             self._uses.setdefault(key, {})[user] = None
 
 
-def _images(domain: Element) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Each image that a domain's XML names, with the device: disks with their chains, file systems, kernel, NVRAM."""
+def _images(domain: Element) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """Each image of a domain's XML, with its device and whether it lies below another: disks, file systems, kernel, NVRAM."""
     for device in [*domain.findall("devices/disk"), *domain.findall("devices/filesystem")]:
         target = device.find("target")
         name = "" if target is None else target.get("dev") or target.get("dir") or ""
         for source in device.iter("source"):
+            backing = source.getparent() is not device
             if source.get("volume"):
-                yield (_volume_key(source.get("pool") or "", source.get("volume") or ""),), name
+                yield (_volume_key(source.get("pool") or "", source.get("volume") or ""),), name, backing
             path = next((source.get(key) for key in ("file", "dev", "dir") if source.get(key)), None)
             if path:
-                yield _path_keys(path), name
+                yield _path_keys(path), name, backing
     for item in domain.findall("os/*"):
         if item.text and item.text.startswith("/"):
-            yield _path_keys(item.text), item.tag
+            yield _path_keys(item.text), item.tag, False
 
 
 def _volume_key(pool: str, volume: str) -> str:

@@ -1,0 +1,193 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bytes of any number into a volume, in bounded memory. Private to this collection."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from .._deps import libvirt
+from .._errors import DeclarationError, DownloadFailed, NotFoundError, SystemFailure
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Source(Protocol):
+        """Where the bytes come from; `blocks` gives data, or the length of a hole."""
+
+        size: int | None
+
+        def blocks(self) -> Iterator[Block]:
+            """The content in order."""
+
+        def close(self) -> None:
+            """Ends reading."""
+
+
+Block = Union[bytes, int]
+
+# one message of libvirt's stream protocol holds at most 262,120 bytes (virNetMessage, VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX)
+BLOCK_BYTES = 252 * 1024
+_ZEROS = bytes(BLOCK_BYTES)
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A digest that content must have."""
+
+    algorithm: str
+    digest: str
+
+    @classmethod
+    def parse(cls, text: str) -> Checksum:
+        """From "sha256:<hexadecimal digits>"; raises DeclarationError."""
+        algorithm, _, digest = text.strip().lower().partition(":")
+        if algorithm not in hashlib.algorithms_available or algorithm.startswith("shake") or not digest:
+            raise DeclarationError(
+                f"checksum is {text!r}. Write an algorithm and a digest, such as sha256:2c26b46b68ffc68f…"
+            )
+        expected = hashlib.new(algorithm, usedforsecurity=False).digest_size * 2
+        if not re.fullmatch(rf"[0-9a-f]{{{expected}}}", digest):
+            raise DeclarationError(
+                f"checksum has a digest of {len(digest)} characters; {algorithm} has {expected} hexadecimal digits."
+            )
+        return cls(algorithm, digest)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.digest}"
+
+
+class Hasher:
+    """Computes a digest of blocks and holes."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+
+    def add(self, block: Block) -> None:
+        """The next block, or hole."""
+        if isinstance(block, bytes):
+            self._hash.update(block)
+            return
+        whole, rest = divmod(block, BLOCK_BYTES)
+        for _ in range(whole):
+            self._hash.update(_ZEROS)
+        self._hash.update(_ZEROS[:rest])
+
+    def hexdigest(self) -> str:
+        """The digest so far."""
+        return self._hash.hexdigest()
+
+
+class LocalFile:
+    """A file of the managed host; holes are found without reading them."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
+            self.size: int | None = self._file.seek(0, os.SEEK_END)
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"The source {path} does not exist on the managed host. Correct the path, or copy the file there "
+                "first.",
+                details={"path": path},
+            ) from error
+        except OSError as error:
+            raise SystemFailure(
+                f"The source {path} can't be read: {error.strerror}. Give the path of a readable file.",
+                details={"path": path, "errno": error.errno},
+            ) from error
+
+    def head(self, length: int) -> bytes:
+        """The first bytes."""
+        self._file.seek(0)
+        return self._file.read(length)
+
+    def blocks(self) -> Iterator[Block]:
+        """Data and holes in turn."""
+        position, end = 0, self.size or 0
+        while position < end:
+            start = self._seek(position, os.SEEK_DATA, end)
+            if start > position:
+                yield start - position
+            stop = self._seek(start, os.SEEK_HOLE, end) if start < end else end
+            self._file.seek(start)
+            while start < stop:
+                block = self._file.read(min(BLOCK_BYTES, stop - start))
+                if not block:  # the file has been cut off while it was read
+                    return
+                start += len(block)
+                yield from without_zeros(block)
+            position = stop
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _seek(self, position: int, what: int, end: int) -> int:
+        try:
+            return min(os.lseek(self._file.fileno(), position, what), end)
+        except OSError as error:
+            if what == os.SEEK_DATA and error.errno != errno.ENXIO:
+                return position  # this file system knows no holes
+            return end  # nothing but a hole is left
+
+
+def without_zeros(block: bytes) -> Iterator[Block]:
+    """The block, or a hole when it is all zeros."""
+    if block == (_ZEROS if len(block) == BLOCK_BYTES else _ZEROS[: len(block)]):
+        yield len(block)
+    else:
+        yield block
+
+
+def send(connection: Any, volume: Any, blocks: Iterator[Block], hasher: Hasher | None) -> int:
+    """Writes `blocks` into the volume, holes as holes; the number of bytes. libvirt's stream is ended in any case."""
+    stream = connection.newStream(0)
+    volume.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+    total = 0
+    try:
+        for block in blocks:
+            if hasher is not None:
+                hasher.add(block)
+            total += _send_block(stream, block)
+    except BaseException:
+        _abort(stream)
+        raise
+    stream.finish()
+    return total
+
+
+def verify(checksum: Checksum, hasher: Hasher, shown: str) -> None:
+    """Raises DownloadFailed when the content is not what the checksum says."""
+    found = hasher.hexdigest()
+    if found != checksum.digest:
+        raise DownloadFailed(
+            f"The content of {shown} was to have the checksum {checksum}, but it has {checksum.algorithm}:{found}. "
+            f"Nothing of it was kept. Correct the checksum, or find out who changed the file.",
+            details={"expected": str(checksum), "found": f"{checksum.algorithm}:{found}"},
+        )
+
+
+def _send_block(stream: Any, block: Block) -> int:
+    if isinstance(block, int):
+        stream.sendHole(block)
+        return block
+    sent = 0
+    while sent < len(block):
+        sent += stream.send(block[sent:] if sent else block)
+    return sent
+
+
+def _abort(stream: Any) -> None:
+    """Tells the daemon that the rest does not come; a dead daemon knows."""
+    try:
+        stream.abort()
+    except libvirt.libvirtError:
+        pass
