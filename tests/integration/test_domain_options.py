@@ -86,14 +86,15 @@ def test_other_drivers_give_facts_too() -> None:
 def test_a_new_domain_of_few_options_starts_and_takes_another_disk_while_it_runs(clean_libvirtd: Daemon) -> None:
     """What the defaults promise: it starts, it has a console and a screen, and there is room to plug something in."""
     options = {"name": "nbt-options", "type": "qemu", "memory": "64 MiB"}
+    image = "/var/lib/libvirt/images/more.img"
     with Connection(clean_libvirtd.uri, read_only=False) as connection:
         host = read_host_facts(connection)
         params = params_of(options)
         domain = connection.handle.defineXML(to_text(completed(declared(params, host)[0], params, host)))
-        clean_libvirtd.exec("truncate", "--size=1M", "/var/lib/libvirt/images/more.img")
+        clean_libvirtd.exec("truncate", "--size=1M", image)
         domain.create()
         for target in ("vda", "vdb", "vdc", "vdd"):
-            disk = f"<disk type='file'><source file='/var/lib/libvirt/images/more.img'/><target dev='{target}' bus='virtio'/>"
+            disk = f"<disk type='file'><source file='{image}'/><target dev='{target}' bus='virtio'/>"
             domain.attachDevice(f"{disk}<driver name='qemu' type='raw'/><shareable/></disk>")
         live = parse(domain.XMLDesc())
         assert live.find("devices/console[@tty]") is not None

@@ -99,7 +99,7 @@ def _format_of_name(name: str) -> str | None:
 
 
 def read_host_facts(connection: Connection) -> HostFacts:
-    """One call for the capabilities, and one for each volume whose format somebody asks for; a driver without capabilities gets little."""
+    """One call for the capabilities, and a look at each volume whose format somebody asks for."""
     handle = connection.handle
     try:
         capabilities = parse(handle.getCapabilities())

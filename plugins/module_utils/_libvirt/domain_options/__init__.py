@@ -35,7 +35,8 @@ _GROUPS: tuple[Callable[[Element, Params, HostFacts], set[str]], ...] = (
 def declared(params: Params, host: HostFacts, current: Element | None = None) -> tuple[Element, frozenset[str]]:
     """What the user named, as a <domain>, and the paths of the lists that were named as empty; None means not named.
 
-    `current` is an existing domain's XML: its machine decides about buses where the options name none. Raises DeclarationError.
+    `current` is an existing domain's XML: its machine decides about buses where the options name none. Raises
+    DeclarationError.
     """
     domain = element("domain")
     seen = host.with_machine_of(current)
@@ -66,5 +67,6 @@ def _check_boot(params: Params) -> None:
             places[place] = where
     if places and params.get("boot_order"):
         raise DeclarationError(
-            f"boot_order is given for the domain and for {', '.join(places.values())}, and libvirt allows one of the two ways. Keep one."
+            f"boot_order is given for the domain and for {', '.join(places.values())}, and libvirt allows one of "
+            "the two ways. Keep one."
         )

@@ -98,7 +98,8 @@ def _add_cpu(domain: Element, params: Params, host: HostFacts) -> set[str]:
 def _check_cpu(options: Params) -> None:
     if options.get("model") and options.get("mode") not in (None, "custom"):
         raise DeclarationError(
-            f"cpu.model is {options['model']}, but cpu.mode {options['mode']} takes the host's model. Use mode: custom, or leave the model out."
+            f"cpu.model is {options['model']}, but cpu.mode {options['mode']} takes the host's model. Use mode: "
+            "custom, or leave the model out."
         )
     if options.get("mode") == "custom" and not options.get("model"):
         raise DeclarationError("cpu.mode is custom, but there is no cpu.model. Add a model, such as EPYC.")

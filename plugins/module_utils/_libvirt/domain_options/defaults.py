@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What makes a good domain out of few options: laid under a new domain, never over an existing one. Private to this collection."""
+"""What makes a good domain out of few options, laid under new ones only. Private to this collection."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _memory(tree: Element, _host: HostFacts) -> None:
     tree.append(element("memory", {"unit": "KiB"}, text=_MEMORY_KIB))
 
 
-def _cpu(tree: Element, host: HostFacts) -> None:
+def _cpu(tree: Element, _host: HostFacts) -> None:
     cpu = ensure(tree, "cpu")
     if tree.get("type") == "kvm":
         cpu.set("mode", "host-passthrough")
@@ -104,7 +104,7 @@ def _boot(tree: Element, _host: HostFacts) -> None:
     ensure(tree, "os").extend(element("boot", {"dev": name}) for name in order)
 
 
-def _video(tree: Element, host: HostFacts) -> None:
+def _video(tree: Element, _host: HostFacts) -> None:
     model = "vga" if _arch_of(tree) in X86 else "virtio"
     ensure(tree, "devices").append(element("video", None, element("model", {"type": model})))
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of the other devices: graphics, console, agent, rng, watchdog, filesystems, host devices. Private to this collection."""
+"""Options of the other devices. Private to this collection."""
 
 from __future__ import annotations
 
@@ -112,7 +112,8 @@ def _graphics(where: str, entry: Params) -> Element:
 def _filesystem(where: str, entry: Params) -> Element:
     if entry.get("driver") == "virtiofs" and entry.get("access_mode") not in (None, "passthrough"):
         raise DeclarationError(
-            f"{where}: virtiofs only has access_mode passthrough, but {entry['access_mode']} was given. Use driver: 9p for the others."
+            f"{where}: virtiofs only has access_mode passthrough, but {entry['access_mode']} was given. Use "
+            "driver: 9p for the others."
         )
     made = element("filesystem", {"type": "mount"})
     fill(made, entry, _FILESYSTEM_ROWS)

@@ -66,13 +66,15 @@ def add(domain: Element, params: Params, host: HostFacts) -> set[str]:
 
 
 def targets(disks: list[Params], host: HostFacts, domain: Element) -> list[tuple[str, str | None]]:
-    """Target and bus of each disk: those without a target get the next free name of their bus, in the order of the list."""
+    """Target and bus of each disk: those without a target get the next free name of their bus, in the order of "
+    "the list."""
     taken: dict[str, int] = {}
     for number, disk in enumerate(disks):
         target = disk.get("target")
         if target in taken:
             raise DeclarationError(
-                f"disks[{taken[target]}] and disks[{number}] both have the target {target}. Give each its own, or leave it out.",
+                f"disks[{taken[target]}] and disks[{number}] both have the target {target}. Give each its own, or "
+                "leave it out.",
                 details={"option": "disks", "target": target},
             )
         if target:
@@ -133,7 +135,8 @@ def _check(number: int, disk: Params, target: str, bus: str | None) -> None:
         raise DeclarationError(f"{where}: a volume needs both pool and volume. Add the other one.")
     if not given and disk["device"] in _NEVER_EMPTY:
         raise DeclarationError(
-            f"{where}: there is no source. Add pool and volume, file, block or network; only a cdrom or floppy may be empty."
+            f"{where}: there is no source. Add pool and volume, file, block or network; only a cdrom or floppy "
+            "may be empty."
         )
     if disk["device"] == "lun" and not (disk.get("block") or disk.get("network") or disk.get("volume")):
         raise DeclarationError(f"{where}: device lun needs a block device, a volume or a network source, not a file.")
@@ -141,7 +144,8 @@ def _check(number: int, disk: Params, target: str, bus: str | None) -> None:
     serial = disk.get("serial") or ""
     if longest and len(serial) > longest:
         raise DeclarationError(
-            f"{where}: the serial {serial!r} has {len(serial)} characters, but the bus {bus or bus_of_target(target)} carries {longest}. Shorten it."
+            f"{where}: the serial {serial!r} has {len(serial)} characters, but the bus "
+            f"{bus or bus_of_target(target)} carries {longest}. Shorten it."
         )
     for name in ("file", "block"):
         if disk.get(name) and not disk[name].startswith("/"):

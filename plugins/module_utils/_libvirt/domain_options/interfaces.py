@@ -92,11 +92,13 @@ def check_mac(mac: str, where: str) -> None:
     """Raises DeclarationError unless `mac` is the address of one interface."""
     if not _MAC.match(mac):
         raise DeclarationError(
-            f"{where}: mac is {mac!r}, which is not a MAC address. Write six pairs of digits, such as 52:54:00:12:34:56."
+            f"{where}: mac is {mac!r}, which is not a MAC address. Write six pairs of digits, such as "
+            "52:54:00:12:34:56."
         )
     if int(mac[:2], 16) & 1:
         raise DeclarationError(
-            f"{where}: mac is {mac}, a multicast address, which no interface can have. Its first pair must be even: 52:54:00 is QEMU's own."
+            f"{where}: mac is {mac}, a multicast address, which no interface can have. Its first pair must be "
+            "even: 52:54:00 is QEMU's own."
         )
     if mac == "00:00:00:00:00:00":
         raise DeclarationError(f"{where}: mac is all zeros. Leave it out, and libvirt chooses one.")

@@ -68,7 +68,8 @@ def _check_firmware(params: Params, _domain: Element) -> None:
         raise DeclarationError("secure_boot was asked for without UEFI. Add firmware: efi.")
     if params.get("secure_boot") and machine and "q35" not in machine and arch in (None, "x86_64", "i686"):
         raise DeclarationError(
-            f"secure_boot was asked for on machine {machine}, which can't protect the firmware's variables. Use machine: q35."
+            f"secure_boot was asked for on machine {machine}, which can't protect the firmware's variables. Use "
+            "machine: q35."
         )
     if firmware == "bios" and (params.get("loader") or params.get("nvram")):
         raise DeclarationError(
@@ -76,7 +77,8 @@ def _check_firmware(params: Params, _domain: Element) -> None:
         )
     if (params.get("nvram") or {}).get("template") and firmware == "efi" and not params.get("loader"):
         raise DeclarationError(
-            "nvram.template was given together with firmware: efi, where libvirt chooses a template that fits. Give loader "
+            "nvram.template was given together with firmware: efi, where libvirt chooses a template that fits. "
+            "Give loader "
             "instead of firmware, or leave the template out."
         )
 

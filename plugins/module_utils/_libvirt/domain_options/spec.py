@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The argument specs of the typed options of a domain, in the pieces that the documentation has. Private to this collection."""
+"""The argument specs of a domain's options, in the pieces of the documentation. Private to this collection."""
 
 from __future__ import annotations
 
