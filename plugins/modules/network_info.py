@@ -14,7 +14,8 @@ author:
   - the nestbox.virt founders (@nestbox)
 description:
   - Returns one, several or all networks, active or not, transient or not, from one list.
-  - A network has all its settings in the form in which M(nestbox.virt.network) takes them, the guests on it, and its DHCP leases.
+  - A network has all its settings in the form in which M(nestbox.virt.network) takes them, the guests on it, and its
+    DHCP leases.
 extends_documentation_fragment:
   - nestbox.virt.connection
   - nestbox.virt.attributes.info
@@ -56,7 +57,8 @@ RETURN = r"""
 networks:
   description:
     - The networks; each is what M(nestbox.virt.network) returns as RV(nestbox.virt.network#module:network).
-    - Beside the keys that are listed here, it has one for each typed option of that module, in the form in which the module takes it.
+    - Beside the keys that are listed here, it has one for each typed option of that module, in the form in which the
+      module takes it.
   returned: success
   type: list
   elements: dict
@@ -86,7 +88,8 @@ networks:
       description: The bridge; null where there is none.
       type: str
     addresses:
-      description: The addresses with their DHCP ranges and hosts, as O(nestbox.virt.network#module:addresses) takes them.
+      description:
+        - The addresses with their DHCP ranges and hosts, as O(nestbox.virt.network#module:addresses) takes them.
       type: list
       elements: dict
     guests:

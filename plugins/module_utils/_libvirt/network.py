@@ -23,7 +23,7 @@ from .connection import Connection
 from .network_live import SECTIONS, Update, after_updates, restart_reasons, updates
 from .network_options import MODES, Declaration, declaration
 from .network_record import recorded, with_record
-from .network_restart import Guest, can_be_moved, guests_of, make_waiting, move, remove_waiting, waiting_name
+from .network_restart import Guest, guests_of, restart_steps, return_steps, waiting_name
 from .network_state import NetworkState, bridge_name, describe_network, find_network, read_network
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class NetworkResource(Resource[Found]):
         state = read_network(network)
         if declared.uuid and not same_uuid(declared.uuid, state.uuid):
             raise ConflictError(
-                f"{self._label} was declared with the UUID {declared.uuid}, but a network of this name has the UUID {state.uuid}. "
+                f"{self._label} was declared with the UUID {declared.uuid}, but a network of this name has the UUID "
+                f"{state.uuid}. "
                 f"Leave the UUID out, give that one, use another name, or remove the other network first.",
                 details={"name": state.name, "uuid": state.uuid},
             )
@@ -80,7 +81,8 @@ class NetworkResource(Resource[Found]):
         other = find_network(self._handle.networkLookupByUUIDString, uuid) if uuid else None
         if other is not None and self._params["state"] != "absent":
             raise ConflictError(
-                f"{self._label} was declared with the UUID {uuid}, which the network {other.name()} has. libvirt can't rename a network: "
+                f"{self._label} was declared with the UUID {uuid}, which the network {other.name()} has. libvirt "
+                f"can't rename a network: "
                 f"leave the UUID out, or remove the other network first.",
                 details={"name": other.name(), "uuid": uuid},
             )
@@ -114,11 +116,17 @@ class NetworkResource(Resource[Found]):
             if wanted == "inactive" and not self._params["autostart"]:
                 return
             raise NotFoundError(
-                f"{self._label} does not exist, and the task does not say what it should be. Check the name, or declare it: "
+                f"{self._label} does not exist, and the task does not say what it should be. Check the name, or "
+                f"declare it: "
                 f"mode (isolated is the least), addresses, or xml."
             )
         needed = MODES[declared.mode].needs if declared.mode else ""
-        if needed and not self._params[needed] and declared.tree.find(needed) is None and declared.tree.find("forward/interface") is None:
+        if (
+            needed
+            and not self._params[needed]
+            and declared.tree.find(needed) is None
+            and declared.tree.find("forward/interface") is None
+        ):
             raise DeclarationError(f"{self._label}: mode: {declared.mode} needs {needed}. Give it.")
         merged = merge(etree.Element("network"), declared.tree, NETWORK)
         check_network(merged)
@@ -134,21 +142,23 @@ class NetworkResource(Resource[Found]):
         stays_active = state.active and wanted != "inactive"
         if state.active and wanted == "inactive":
             self._refuse_cutting_off(state, "stopped")
-        reasons = restart_reasons(state.live, merged) if stays_active and state.live is not None else []
-        restart = bool(reasons) and self._params["restart"] == "if_required"
-        before = state.defined
-        if stays_active and state.live is not None and not restart:
+        before, reasons, restart = state.defined, [], False
+        if stays_active and state.live is not None:
             paths = self._live_paths(state, merged)
-            self._plan_updates(plan, state, merged, paths)
-            before = after_updates(before, merged, paths) if state.persistent else before
             reasons = restart_reasons(after_updates(state.live, merged, paths), merged)
+            restart = bool(reasons) and self._params["restart"] == "if_required"
+            if not restart:
+                self._plan_updates(plan, state, state.live, merged, paths)
+                before = after_updates(before, merged, paths) if state.persistent else before
         if plan.changed and self._declared.xml is not None and not self._must_define(state, before, merged):
             self._plan_remember(plan, merged, state)
         elif self._must_define(state, before, merged):
             self._plan_define(plan, merged, state, before=before, effect=AT_RESTART if reasons and not restart else NOW)
         self._plan_autostart(plan, state.autostart)
         if restart:
-            self._plan_restart(plan, state, reasons)
+            steps, warnings = restart_steps(self._handle, state.network, state.guests, reasons)
+            plan.steps += steps
+            plan.warnings += warnings
         else:
             plan.restart_reasons += reasons
         if state.active and wanted == "inactive":
@@ -156,7 +166,7 @@ class NetworkResource(Resource[Found]):
         elif not state.active and wanted == "active":
             plan.add(self._start())
         if (stays_active or wanted == "active") and current.waiting_network:
-            self._plan_return(plan, current.waiting_network, current.waiting)
+            plan.steps += return_steps(self._handle, state.name, current.waiting_network, current.waiting)
 
     def _merged(self, state: NetworkState) -> Element:
         declared = self._declared
@@ -172,7 +182,9 @@ class NetworkResource(Resource[Found]):
     def _must_define(self, state: NetworkState, before: Element, merged: Element) -> bool:
         """A transient network is defined when the task says something that a transient one can't keep."""
         if not state.persistent:
-            return self._params["state"] == "present" or self._declared.says_something or bool(self._params["autostart"])
+            return (
+                self._params["state"] == "present" or self._declared.says_something or bool(self._params["autostart"])
+            )
         return bool(differences(before, merged, NETWORK))
 
     def _plan_define(
@@ -211,16 +223,17 @@ class NetworkResource(Resource[Found]):
     # -- live changes -----------------------------------------------------------------------------------------
 
     def _live_paths(self, state: NetworkState, merged: Element) -> frozenset[str]:
-        """The sections that the running network takes over now: those that are declared, and those that this plan changes."""
+        """The sections that the running network takes over now: what is declared, and what this plan changes."""
         declared = {path for path in SECTIONS if self._declared.tree.find(path) is not None}
         declared |= {path for path in SECTIONS for item in self._declared.emptied if path.startswith(item.path)}
         changed = {path for path in SECTIONS if updates(state.defined, merged, frozenset({path}))}
         return frozenset(declared | changed)
 
-    def _plan_updates(self, plan: Plan, state: NetworkState, merged: Element, paths: frozenset[str]) -> None:
+    def _plan_updates(
+        self, plan: Plan, state: NetworkState, running: Element, merged: Element, paths: frozenset[str]
+    ) -> None:
         """One step for each entry; the definition takes it in the same call as the running network."""
-        assert state.live is not None, "only an active network is updated"
-        live = updates(state.live, merged, paths)
+        live = updates(running, merged, paths)
         config = updates(state.defined, merged, paths) if state.persistent else []
         both = sorted(dict.fromkeys(live + config), key=lambda update: not update.delete)
         for update in both:
@@ -235,44 +248,6 @@ class NetworkResource(Resource[Found]):
             after=None if update.delete else update.xml,
         )
 
-    # -- restart ----------------------------------------------------------------------------------------------
-
-    def _plan_restart(self, plan: Plan, state: NetworkState, reasons: list[str]) -> None:
-        guests = [guest for guest in state.guests if guest.plug == "network"]
-        movable = [guest for guest in guests if can_be_moved(self._handle, guest)]
-        for guest in guests:
-            if guest not in movable:
-                plan.warnings.append(
-                    f"{guest.domain} is on {self._label}, but this connection does not manage it: restart it to plug it in again."
-                )
-        name = waiting_name(state.uuid)
-        if movable:
-            plan.add(
-                self._step("hold guests", lambda: self._hold(name, movable), after=[guest.describe() for guest in movable])
-            )
-        plan.add(self._step("stop", lambda: self._network().destroy(), before="\n".join(reasons)))
-        plan.add(self._start())
-        if movable:
-            self._plan_return(plan, name, tuple(movable))
-
-    def _hold(self, name: str, guests: list[Guest]) -> None:
-        if find_network(self._handle.networkLookupByName, name) is None:
-            make_waiting(self._handle, name, guests)
-        for guest in guests:
-            move(self._handle, guest, self._declared.name, name)
-
-    def _plan_return(self, plan: Plan, name: str, guests: tuple[Guest, ...]) -> None:
-        for guest in guests:
-            plan.add(
-                Step(
-                    target=f"domain {guest.domain} interface {guest.mac}",
-                    verb="reconnect",
-                    apply=_reconnecting(self._handle, guest, name, self._declared.name),
-                    after=self._label,
-                )
-            )
-        plan.add(self._step("let guests go", lambda: remove_waiting(self._handle, name), before=name))
-
     # -- refusals ---------------------------------------------------------------------------------------------
 
     def _refuse_cutting_off(self, state: NetworkState, verb: str) -> None:
@@ -280,16 +255,16 @@ class NetworkResource(Resource[Found]):
             return
         names = ", ".join(sorted({guest.domain for guest in state.guests}))
         raise RefusedError(
-            f"{self._label} was to be {verb}, but these running guests are on it and would lose their connection: {names}. "
+            f"{self._label} was to be {verb}, but these running guests are on it and would lose their connection: "
+            f"{names}. "
             f"Stop them or move them first, or set force: true.",
             details={"guests": [guest.describe() for guest in state.guests]},
         )
 
     def _refuse_taken_bridge(self, merged: Element, state: NetworkState | None) -> None:
         """libvirt says it too, but not in check mode."""
-        bridge = merged.find("bridge")
-        name = None if bridge is None else bridge.get("name")
-        if name is None or not is_virtual(merged) or (state is not None and state.defined.find("bridge") is not None and state.defined.find("bridge").get("name") == name):
+        name, present = (_bridge(tree) for tree in (merged, None if state is None else state.defined))
+        if name is None or name == present or not is_virtual(merged):
             return
         for other in self._handle.listAllNetworks():
             if other.name() != self._declared.name and bridge_name(other) == name:
@@ -311,9 +286,12 @@ class NetworkResource(Resource[Found]):
     def _start(self) -> Step:
         return self._step("start", lambda: self._network().create(), after="active")
 
-    def _step(self, verb: str, apply: Callable[[], Any], *, before: Any = None, after: Any = None, effect: str = NOW) -> Step:
+    def _step(
+        self, verb: str, apply: Callable[[], Any], *, before: Any = None, after: Any = None, effect: str = NOW
+    ) -> Step:
         return Step(target=self._label, verb=verb, apply=apply, before=before, after=after, effect=effect)
 
 
-def _reconnecting(handle: Any, guest: Guest, origin: str, target: str) -> Callable[[], None]:
-    return lambda: move(handle, guest, origin, target)
+def _bridge(network: Element | None) -> str | None:
+    bridge = None if network is None else network.find("bridge")
+    return None if bridge is None else bridge.get("name")

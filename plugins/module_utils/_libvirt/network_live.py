@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any
 
 from .._deps import etree, libvirt
 from .._xml.compare import ADD, REMOVE, Difference, differences
-from .._xml.network_tables import NETWORK, is_virtual, without_empty_elements
+from .._xml.document import ensure, remove
+from .._xml.merge import normalise
+from .._xml.network_tables import NETWORK, is_virtual, with_default_ports
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-# https://libvirt.org/html/libvirt-libvirt-network.html#virNetworkUpdateSection, and src/conf/network_conf.c for what it really
+# https://libvirt.org/html/libvirt-libvirt-network.html#virNetworkUpdateSection, and src/conf/network_conf.c for what
+# it really
 # takes: modify is there only for some, and finds an entry by any one of its values; so a change is a delete and an add
 SECTIONS: dict[str, str] = {
     "ip/dhcp/host": "VIR_NETWORK_SECTION_IP_DHCP_HOST",
@@ -40,14 +44,16 @@ class Update:
 
     def call(self, network: Any, *, live: bool, config: bool) -> None:
         """virNetworkUpdate, on the running network, the definition, or both at once."""
-        command = libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE if self.delete else libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
+        command = (
+            libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE if self.delete else libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
+        )
         flags = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE if live else 0
         flags |= libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG if config else 0
         network.update(command, getattr(libvirt, SECTIONS[self.path]), self.ip_index, self.xml, flags)
 
 
 def updates(before: Element, after: Element, paths: frozenset[str]) -> list[Update]:
-    """The calls that turn the entries at `paths` of `before` into those of `after`: first all deletes, then all adds."""
+    """The calls that turn the entries at `paths` of `before` into those of `after`: all deletes come first."""
     found = [
         update
         for path in SECTIONS
@@ -65,13 +71,25 @@ def after_updates(before: Element, after: Element, paths: frozenset[str]) -> Ele
             continue
         for target, source, _index in _holders(made, after, path):
             _take_over(target, source, path)
-    without_empty_elements(made)
-    return made
+    return normalise(made, NETWORK)
 
 
 def restart_reasons(live: Element, defined: Element) -> list[str]:
     """Why the running network is not what is defined: what only a restart brings into effect."""
-    return [_reason(item) for item in differences(live, defined, NETWORK) if not item.path.startswith("metadata")]
+    running, wanted = deepcopy(live), deepcopy(defined)
+    for tree in (running, wanted):
+        with_default_ports(tree)
+    return [_reason(item) for item in _details(running, wanted, "") if not item.path.startswith("metadata")]
+
+
+def _details(before: Element, after: Element, path: str) -> Iterator[Difference]:
+    """The differences, with those inside an entry of a list one by one."""
+    for item in differences(before, after, NETWORK, path):
+        inside = item.before is not None and item.after is not None and item.before is not before
+        if inside and item.before is not None and item.after is not None:
+            yield from _details(item.before, item.after, item.path)
+        else:
+            yield item
 
 
 def _can_update(path: str, after: Element) -> bool:
@@ -127,17 +145,11 @@ def _take_over(target: Element, source: Element, path: str) -> None:
     prefix, _, tag = path.rpartition("/")
     inner = "/".join(part for part in prefix.split("/") if part and part != "ip")
     for item in _entries(target, prefix, tag):
-        parent = item.getparent()
-        assert parent is not None, "an entry is inside its section"
-        parent.remove(item)
+        remove(item)
     new = _entries(source, prefix, tag)
-    if not new:
-        return
-    holder = target
-    for part in inner.split("/") if inner else ():
-        found = holder.find(part)
-        holder = etree.SubElement(holder, part) if found is None else found
-    holder.extend(deepcopy(item) for item in new)
+    if new:
+        holder = ensure(target, inner) if inner else target
+        holder.extend(deepcopy(item) for item in new)
 
 
 def _text(item: Element) -> str:
@@ -149,11 +161,12 @@ def _reason(item: Difference) -> str:
         return f"{item.path}: {_text(item.after)} is defined, but not in the running network"
     if item.verb == REMOVE and item.before is not None:
         return f"{item.path}: {_text(item.before)} is in the running network, but no longer defined"
-    assert item.before is not None and item.after is not None, "a change has both sides"
     return f"{item.path or 'network'}: the running network has {_facts(item.before)}, defined is {_facts(item.after)}"
 
 
-def _facts(item: Element) -> str:
+def _facts(item: Element | None) -> str:
     """The attributes, or the text, of one element."""
+    if item is None:
+        return "nothing"
     values = [f"{name}={value}" for name, value in sorted(item.attrib.items())]
     return ", ".join(values) or (item.text or "").strip() or "nothing"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,12 @@ class Declaration:
     @property
     def says_something(self) -> bool:
         """Whether anything but the name and the UUID is declared."""
-        return bool(self.emptied) or self.mode is not None or any(item.tag not in ("name", "uuid") for item in self.tree) or bool(self.tree.attrib)
+        return (
+            bool(self.emptied)
+            or self.mode is not None
+            or any(item.tag not in ("name", "uuid") for item in self.tree)
+            or bool(self.tree.attrib)
+        )
 
 
 def options_spec() -> dict[str, dict[str, Any]]:
@@ -79,12 +85,21 @@ def declaration(params: dict[str, Any]) -> Declaration:
     without_empty_elements(tree)
     return Declaration(
         name=_agreed("name", params["name"], tree, str.__eq__),
-        uuid=_agreed("uuid", params["uuid"], tree, same_uuid) or None,
+        uuid=_valid_uuid(_agreed("uuid", params["uuid"], tree, same_uuid)),
         tree=tree,
         xml=xml,
         emptied=tuple(emptied),
         mode=params["mode"],
     )
+
+
+def _valid_uuid(text: str) -> str | None:
+    if text and not re.fullmatch(r"[0-9a-fA-F]{32}", text.replace("-", "")):
+        raise DeclarationError(
+            f"uuid is {text!r}, which is not a UUID. Write 32 hexadecimal digits, or leave it out and libvirt chooses "
+            f"one."
+        )
+    return text or None
 
 
 def _write_mode(typed: Element, params: dict[str, Any]) -> list[Emptied]:
@@ -96,10 +111,14 @@ def _write_mode(typed: Element, params: dict[str, Any]) -> list[Emptied]:
         return []
     mode = MODES[word]
     if params["nat"] is not None and word != "nat":
-        raise DeclarationError(f"nat was given with mode: {word}, which does not translate addresses. Use mode: nat, or leave nat out.")
+        raise DeclarationError(
+            f"nat was given with mode: {word}, which does not translate addresses. Use mode: nat, or leave nat out."
+        )
     for path, option in (("bridge", "bridge"), ("forward/interface", "interfaces"), ("forward", "interfaces")):
         if path in mode.without and params[option]:
-            raise DeclarationError(f"{option} was given with mode: {word}, which has none. Leave it out, or use another mode.")
+            raise DeclarationError(
+                f"{option} was given with mode: {word}, which has none. Leave it out, or use another mode."
+            )
     if mode.forward:
         ensure(typed, "forward").set("mode", params["macvtap_mode"] or mode.forward)
     if mode.virtual_port:
@@ -114,12 +133,15 @@ def _agreed(tag: str, option: str | None, tree: Element, same: Any) -> str:
     written = (holder.text or "") if holder is not None else ""
     if option and written and not same(option, written):
         raise DeclarationError(
-            f"{tag} is {option!r}, but the XML has <{tag}>{written}</{tag}>. Make them agree, or leave one of them out.",
+            f"{tag} is {option!r}, but the XML has <{tag}>{written}</{tag}>. Make them agree, or leave one of them "
+            f"out.",
             details={"option": option, "xml": written},
         )
     value = option or written
     if tag == "name" and (not value or "/" in value or value != value.strip() or "\n" in value):
-        raise DeclarationError(f"The network's name is {value!r}. Give a name without slashes, line breaks and spaces at its ends.")
+        raise DeclarationError(
+            f"The network's name is {value!r}. Give a name without slashes, line breaks and spaces at its ends."
+        )
     if value:
         if holder is None:
             holder = etree.Element(tag)

@@ -3,16 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Guests on a network: who they are, and how they keep their cable while it restarts. Private to this collection.
 
-A network that stops takes its bridge away, and libvirt does not plug running guests in again: an update of an interface with the
-same bridge name is a no-op. So they wait on a bridge of their own, a transient network without addresses, and come back from it.
+A network that stops takes its bridge away, and libvirt does not plug running guests in again: an update of an interface
+with the same bridge name is a no-op. So they wait on a bridge of their own, a transient network without addresses, and
+come back from it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from .._deps import etree, libvirt
+from .._plan import Step
 from .._xml.document import element, parse, to_text
 from .errors import is_code
 
@@ -50,7 +54,52 @@ def waiting_name(uuid: str) -> str:
     return f"nestbox-waiting-{uuid.replace('-', '')[:12].lower()}"
 
 
-def make_waiting(handle: Any, name: str, guests: Iterable[Guest]) -> None:
+def restart_steps(
+    handle: Any, network: Any, guests: Iterable[Guest], reasons: list[str]
+) -> tuple[list[Step], list[str]]:
+    """The steps that stop and start an active network with its guests held meanwhile, and warnings for who can't be."""
+    name, waiting = network.name(), waiting_name(network.UUIDString())
+    label = f"network {name}"
+    plugged = [guest for guest in guests if guest.plug == "network"]
+    movable = [guest for guest in plugged if _can_be_moved(handle, guest)]
+    warnings = [
+        f"{guest.domain} is on {label}, but this connection does not manage it: restart it to plug it in again."
+        for guest in plugged
+        if guest not in movable
+    ]
+    steps = [
+        Step(label, "stop", lambda: handle.networkLookupByName(name).destroy(), before="\n".join(reasons)),
+        Step(label, "start", lambda: handle.networkLookupByName(name).create(), after="active"),
+    ]
+    if movable:
+        told = [guest.describe() for guest in movable]
+        steps.insert(0, Step(label, "hold guests", lambda: _hold(handle, name, waiting, movable), after=told))
+        steps += return_steps(handle, name, waiting, movable)
+    return steps, warnings
+
+
+def return_steps(handle: Any, name: str, waiting: str, guests: Iterable[Guest]) -> list[Step]:
+    """The steps that bring the guests back from where they wait."""
+    steps = [
+        Step(
+            target=f"domain {guest.domain} interface {guest.mac}",
+            verb="reconnect",
+            apply=partial(_move, handle, guest, waiting, name),
+            after=f"network {name}",
+        )
+        for guest in guests
+    ]
+    return [*steps, Step(f"network {name}", "let guests go", lambda: _remove_waiting(handle, waiting), before=waiting)]
+
+
+def _hold(handle: Any, name: str, waiting: str, guests: list[Guest]) -> None:
+    if not any(network.name() == waiting for network in handle.listAllNetworks()):
+        _make_waiting(handle, waiting, guests)
+    for guest in guests:
+        _move(handle, guest, name, waiting)
+
+
+def _make_waiting(handle: Any, name: str, guests: Iterable[Guest]) -> None:
     """Starts the network on which guests wait; it has every port group that their interfaces name."""
     groups = set()
     for guest in guests:
@@ -69,7 +118,7 @@ def make_waiting(handle: Any, name: str, guests: Iterable[Guest]) -> None:
     )
 
 
-def move(handle: Any, guest: Guest, origin: str, target: str) -> None:
+def _move(handle: Any, guest: Guest, origin: str, target: str) -> None:
     """Plugs an interface from network `origin` into `target`, without the guest seeing more than a lost carrier."""
     domain = _domain(handle, guest)
     for interface in _interfaces(domain, guest.mac):
@@ -83,7 +132,7 @@ def move(handle: Any, guest: Guest, origin: str, target: str) -> None:
         domain.updateDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
 
-def can_be_moved(handle: Any, guest: Guest) -> bool:
+def _can_be_moved(handle: Any, guest: Guest) -> bool:
     """Whether this connection sees the domain, as a running one."""
     try:
         return bool(_domain(handle, guest).isActive())
@@ -93,7 +142,7 @@ def can_be_moved(handle: Any, guest: Guest) -> bool:
         raise
 
 
-def remove_waiting(handle: Any, name: str) -> None:
+def _remove_waiting(handle: Any, name: str) -> None:
     """Removes the network on which guests waited, once nobody waits there any more."""
     network = handle.networkLookupByName(name)
     if not guests_of(network):

@@ -154,7 +154,9 @@ def _leases(network: Any) -> list[dict[str, Any]]:
             return []
         raise
     names = {"ipaddr": "ip", "mac": "mac", "hostname": "hostname", "clientid": "client_id", "expirytime": "expires"}
-    return sorted(({new: lease.get(old) for old, new in names.items()} for lease in found), key=lambda lease: str(lease["ip"]))
+    return sorted(
+        ({new: lease.get(old) for old, new in names.items()} for lease in found), key=lambda lease: str(lease["ip"])
+    )
 
 
 def read_networks(connection: Connection, params: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +167,8 @@ def read_networks(connection: Connection, params: dict[str, Any]) -> dict[str, A
     missing = [name for name in names if name not in by_name]
     if missing and not params["ignore_missing"]:
         raise NotFoundError(
-            f"{'Networks' if len(missing) > 1 else 'A network'} named {', '.join(missing)} was asked for, but {connection.uri} has "
+            f"{'Networks' if len(missing) > 1 else 'A network'} named {', '.join(missing)} was asked for, but "
+            f"{connection.uri} has "
             f"{', '.join(sorted(by_name)) or 'none'}. Correct the name, or set ignore_missing.",
             details={"missing": missing},
         )

@@ -1,16 +1,17 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows that say which option is which part of the XML: one table makes the argument spec, writes and reads. Private to this collection."""
+"""Rows that say which option is which part of the XML: for the spec, to write and to read. Private to this collection."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from .._deps import etree
 from .compare import join
-from .document import ensure
+from .document import ensure, remove
 from .tables import Tables
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ def take_out(tree: Element, emptied: Sequence[Emptied], tables: Tables) -> None:
     for item in emptied:
         for parent in _holders(tree, item, tables):
             for entry in parent.findall(item.path):
-                holder = entry.getparent()
-                assert holder is not None, "what was found below an element has a parent"
-                holder.remove(entry)
+                remove(entry)
 
 
 def _holders(tree: Element, item: Emptied, tables: Tables) -> list[Element]:

@@ -18,13 +18,24 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 
 _MAC = re.compile(r"([0-9a-f]{1,2}:){5}[0-9a-f]{1,2}", re.IGNORECASE)
+_HOST_MODES = ("bridge", "private", "vepa", "passthrough", "hostdev")
+_SMALLEST_MTU, _LARGEST_MTU = 68, 65535  # include/net/ip.h (RFC 791), and libvirt's unsigned short
 _BRIDGE_LENGTH = 15  # IFNAMSIZ of Linux, less the final zero
 
 
 def check_network(network: Element) -> None:
     """Raises DeclarationError for the first fault that is found."""
     _check_bridge(network)
-    for check in (_check_nat, _check_macs, _check_addresses, _check_dns, _check_routes):
+    for check in (
+        _check_mode,
+        _check_vlans,
+        _check_mtu,
+        _check_nat,
+        _check_macs,
+        _check_addresses,
+        _check_dns,
+        _check_routes,
+    ):
         check(network)
 
 
@@ -35,8 +46,50 @@ def _check_bridge(network: Element) -> None:
         return
     if not 0 < len(name.encode()) <= _BRIDGE_LENGTH or re.search(r"[/\s]", name) or name in (".", ".."):
         raise DeclarationError(
-            f"The bridge is named {name!r} ({len(name.encode())} characters), but Linux takes 1 to {_BRIDGE_LENGTH} characters without "
+            f"The bridge is named {name!r} ({len(name.encode())} characters), but Linux takes 1 to {_BRIDGE_LENGTH} "
+            f"characters without "
             f"slashes and spaces. Choose another name for the bridge."
+        )
+
+
+def _mode(network: Element) -> str | None:
+    forward = network.find("forward")
+    return None if forward is None else forward.get("mode", "nat")
+
+
+def _check_mode(network: Element) -> None:
+    mode = _mode(network)
+    if mode in ("nat", "route") and network.find("ip") is None:
+        raise DeclarationError(
+            f"The network forwards by {mode!r}, but has no address to route from. Give it one, such as 198.51.100.1/24."
+        )
+    if mode in _HOST_MODES and network.find("ip") is not None:
+        raise DeclarationError(
+            f"The network forwards by {mode!r}, so that the host's own network gives the addresses. Take its "
+            f"addresses out."
+        )
+
+
+def _check_vlans(network: Element) -> None:
+    """libvirt tags only what Open vSwitch or an SR-IOV card carries."""
+    if _mode(network) in ("passthrough", "hostdev"):
+        return
+    for holder in (network, *network.findall("portgroup")):
+        ports = [item for item in (holder.find("virtualport"), network.find("virtualport")) if item is not None]
+        if holder.find("vlan") is not None and not any(port.get("type") == "openvswitch" for port in ports):
+            raise DeclarationError(
+                "A VLAN is declared, but libvirt can tag only on an Open vSwitch bridge or an SR-IOV card. Use such a "
+                "network, or a "
+                "bridge of the host that lies on a VLAN interface, and leave the VLAN out here."
+            )
+
+
+def _check_mtu(network: Element) -> None:
+    mtu = network.find("mtu")
+    size = "" if mtu is None else mtu.get("size", "")
+    if size.isdigit() and not _SMALLEST_MTU <= int(size) <= _LARGEST_MTU:
+        raise DeclarationError(
+            f"The MTU is {size} bytes, but a bridge takes {_SMALLEST_MTU} to {_LARGEST_MTU}. Correct it."
         )
 
 
@@ -44,26 +97,36 @@ def _check_nat(network: Element) -> None:
     nat = network.find("forward/nat")
     if nat is None:
         return
-    mode = network.find("forward").get("mode", "nat")  # type: ignore[union-attr]
+    mode = _mode(network)
     if mode != "nat":
-        raise DeclarationError(f"<nat> is declared, but the network forwards by {mode!r}, which translates nothing. Use nat, or leave it out.")
+        raise DeclarationError(
+            f"<nat> is declared, but the network forwards by {mode!r}, which translates nothing. Use nat, or leave it "
+            f"out."
+        )
     port = nat.find("port")
     if port is not None and _number(port, "start") > _number(port, "end"):
-        raise DeclarationError(f"The NAT ports {port.get('start')} to {port.get('end')} end before they start. Swap them.")
+        raise DeclarationError(
+            f"The NAT ports {port.get('start')} to {port.get('end')} end before they start. Swap them."
+        )
     address = nat.find("address")
     if address is not None:
         _range(address, "The NAT address range")
 
 
 def _check_macs(network: Element) -> None:
-    for item, where in [(item, "mac") for item in network.findall("mac")] + [(item, "host") for item in network.iterfind("ip/dhcp/host")]:
+    for item, where in [(item, "mac") for item in network.findall("mac")] + [
+        (item, "host") for item in network.iterfind("ip/dhcp/host")
+    ]:
         mac = item.get("address" if where == "mac" else "mac")
         if mac is None:
             continue
         if not _MAC.fullmatch(mac):
             raise DeclarationError(f"{mac!r} is not a MAC address. Write six numbers such as 52:54:00:12:34:56.")
         if int(mac.partition(":")[0], 16) & 1:
-            raise DeclarationError(f"The MAC address {mac} is a multicast address, which no interface can have. Choose one with an even first number.")
+            raise DeclarationError(
+                f"The MAC address {mac} is a multicast address, which no interface can have. Choose one with an even "
+                f"first number."
+            )
 
 
 def _check_addresses(network: Element) -> None:
@@ -93,7 +156,8 @@ def _interface(item: Element) -> Interface:
     ends = (interface.network.network_address, interface.network.broadcast_address)
     if interface.version == 4 and interface.network.prefixlen < 31 and interface.ip in ends:
         raise DeclarationError(
-            f"{interface} is the network's own or its broadcast address, so no host can have it. Choose an address inside {interface.network}."
+            f"{interface} is the network's own or its broadcast address, so no host can have it. Choose an address "
+            f"inside {interface.network}."
         )
     return interface
 
@@ -105,12 +169,15 @@ def _check_ranges(item: Element, interface: Interface) -> None:
         for address in (start, end):
             if _is_outside(address, item, interface):
                 raise DeclarationError(
-                    f"The DHCP range {start} to {end} is not inside its network {interface.network}. Give addresses of that network.",
+                    f"The DHCP range {start} to {end} is not inside its network {interface.network}. Give addresses "
+                    f"of that network.",
                     details={"start": str(start), "end": str(end), "network": str(interface.network)},
                 )
         for low, high in known:
             if start <= high and low <= end:  # type: ignore[operator]
-                raise DeclarationError(f"The DHCP ranges {low} to {high} and {start} to {end} overlap. Keep them apart, or join them.")
+                raise DeclarationError(
+                    f"The DHCP ranges {low} to {high} and {start} to {end} overlap. Keep them apart, or join them."
+                )
         known.append((start, end))
 
 
@@ -119,21 +186,30 @@ def _check_host(host: Element, interface: Interface, seen: dict[str, str], addre
     address = _address(host.get("ip", ""), f"The address of the DHCP host {who}")
     keys = [value.lower() for value in (host.get("mac"), host.get("id")) if value]
     if not keys and not host.get("name"):
-        raise DeclarationError(f"The DHCP host at {address} has neither mac, id nor name. Give the one by which it is recognised.")
+        raise DeclarationError(
+            f"The DHCP host at {address} has neither mac, id nor name. Give the one by which it is recognised."
+        )
     if interface.version == 4 and not host.get("mac"):
         raise DeclarationError(f"The DHCP host {who} has an IPv4 address, but no mac. Give its MAC address.")
     holder = item if (item := host.getparent()) is not None else host
     if _is_outside(address, holder.getparent(), interface):
         raise DeclarationError(
-            f"The DHCP host {who} has the address {address}, which is not inside its network {interface.network}. Give an address of that network.",
+            f"The DHCP host {who} has the address {address}, which is not inside its network {interface.network}. "
+            f"Give an address of that network.",
             details={"host": who, "address": str(address), "network": str(interface.network)},
         )
     for key in keys:
         if key in seen:
-            raise DeclarationError(f"The DHCP hosts at {seen[key]} and {address} have the same identity {key}. Keep one of them, or correct it.")
+            raise DeclarationError(
+                f"The DHCP hosts at {seen[key]} and {address} have the same identity {key}. Keep one of them, or "
+                f"correct it."
+            )
         seen[key] = str(address)
     if address in addresses:
-        raise DeclarationError(f"The address {address} is declared for {addresses[address]} and for the DHCP host {who}. Give each its own.")
+        raise DeclarationError(
+            f"The address {address} is declared for {addresses[address]} and for the DHCP host {who}. Give each its "
+            f"own."
+        )
     addresses[address] = f"the DHCP host {who}"
 
 
@@ -142,10 +218,18 @@ def _check_dns(network: Element) -> None:
     for host in network.iterfind("dns/host"):
         address = _address(host.get("ip", ""), "The address of a DNS host")
         if address in seen:
-            raise DeclarationError(f"Two DNS hosts have the address {address}. Put all names of one address into one entry.")
+            raise DeclarationError(
+                f"Two DNS hosts have the address {address}. Put all names of one address into one entry."
+            )
         seen.add(address)
         if not len(host):
             raise DeclarationError(f"The DNS host at {address} has no host name. Give at least one.")
+    for srv in network.iterfind("dns/srv"):
+        if srv.get("target") is None and any(srv.get(name) is not None for name in ("port", "priority", "weight")):
+            raise DeclarationError(
+                f"The SRV record of {srv.get('service')} has a port, priority or weight, but no target. Give the host "
+                f"that offers the service."
+            )
     for forwarder in network.iterfind("dns/forwarder"):
         if forwarder.get("addr") is None and forwarder.get("domain") is None:
             raise DeclarationError("A DNS forwarder has neither an address nor a domain. Give one of them, or both.")
@@ -161,7 +245,8 @@ def _check_routes(network: Element) -> None:
         if not any(gateway in interface.network for interface in interfaces):
             known = ", ".join(str(interface.network) for interface in interfaces) or "none"
             raise DeclarationError(
-                f"The route to {destination} goes through {gateway}, which is in none of the network's own subnets ({known}). "
+                f"The route to {destination} goes through {gateway}, which is in none of the network's own subnets "
+                f"({known}). "
                 f"Give a gateway that this network reaches.",
                 details={"gateway": str(gateway), "networks": [str(interface.network) for interface in interfaces]},
             )
@@ -185,11 +270,16 @@ def _address(text: str, what: str) -> Address:
     try:
         return ipaddress.ip_address(text)
     except ValueError as error:
-        raise DeclarationError(f"{what} was given as {text!r}, which is not an IP address. Write one such as 198.51.100.10 or 2001:db8::10.") from error
+        raise DeclarationError(
+            f"{what} was given as {text!r}, which is not an IP address. Write one such as 198.51.100.10 or "
+            f"2001:db8::10."
+        ) from error
 
 
 def _number(item: Element, name: str) -> int:
     try:
         return int(item.get(name, ""))
     except ValueError as error:
-        raise DeclarationError(f"The NAT port {name} is {item.get(name)!r}, which is not a number. Write one from 1 to 65535.") from error
+        raise DeclarationError(
+            f"The NAT port {name} is {item.get(name)!r}, which is not a number. Write one from 1 to 65535."
+        ) from error

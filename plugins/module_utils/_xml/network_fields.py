@@ -81,7 +81,9 @@ _RATES: tuple[Row, ...] = (
     Field("burst", "@burst", "int"),
 )
 
-_BANDWIDTH = Group("bandwidth", "bandwidth", (Group("inbound", "inbound", _RATES), Group("outbound", "outbound", _RATES)))
+_BANDWIDTH = Group(
+    "bandwidth", "bandwidth", (Group("inbound", "inbound", _RATES), Group("outbound", "outbound", _RATES))
+)
 
 _VLAN = Group(
     "vlan",
@@ -125,7 +127,11 @@ _ADDRESSES = Items(
             "dhcp",
             "dhcp",
             (
-                Items("ranges", "range", (Field("start", "@start", spec=_REQUIRED), Field("end", "@end", spec=_REQUIRED), _LEASE)),
+                Items(
+                    "ranges",
+                    "range",
+                    (Field("start", "@start", spec=_REQUIRED), Field("end", "@end", spec=_REQUIRED), _LEASE),
+                ),
                 Items(
                     "hosts",
                     "host",
@@ -193,8 +199,14 @@ NETWORK_FIELDS: tuple[Row, ...] = (
         "forward/nat",
         (
             Field("ipv6", "@ipv6", "bool"),
-            Group("addresses", "address", (Field("start", "@start", spec=_REQUIRED), Field("end", "@end", spec=_REQUIRED))),
-            Group("ports", "port", (Field("start", "@start", "int", spec=_REQUIRED), Field("end", "@end", "int", spec=_REQUIRED))),
+            Group(
+                "addresses", "address", (Field("start", "@start", spec=_REQUIRED), Field("end", "@end", spec=_REQUIRED))
+            ),
+            Group(
+                "ports",
+                "port",
+                (Field("start", "@start", "int", spec=_REQUIRED), Field("end", "@end", "int", spec=_REQUIRED)),
+            ),
         ),
     ),
     Group(

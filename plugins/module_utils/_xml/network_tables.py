@@ -9,6 +9,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from .._deps import etree
+from .document import remove
 from .tables import Discriminator, ListRow, Tables
 from .values import same_address, same_caseless, same_integer, same_uuid
 
@@ -21,6 +22,20 @@ RECORD = "{https://nestbox.virt/xmlns/network/1}network"
 # libvirt makes the bridge of these itself; in all others guests use what the host has
 _VIRTUAL_MODES = (None, "nat", "route", "open")
 _LEASE_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
+DEFAULT_PORTS = ("1024", "65535")  # src/network/network_driver.c
+# the order in which libvirt writes the children of an element; what is not named comes last
+_ORDER: dict[str, tuple[str, ...]] = {
+    ".": (
+        *("name", "uuid", "metadata", "forward", "bridge", "mtu", "mac", "domain", "dns", "vlan", "bandwidth"),
+        *("ip", "route", "virtualport", "port", "portgroup"),
+    ),
+    "forward": ("driver", "pf", "nat", "interface", "address"),
+    "forward/nat": ("address", "port"),
+    "dns": ("forwarder", "txt", "srv", "host"),
+    "ip": ("tftp", "dhcp"),
+    "ip/dhcp": ("range", "host", "bootp"),
+    "portgroup": ("vlan", "bandwidth", "virtualport"),
+}
 _MAY_BE_EMPTY = ("metadata", "dns", "ip/dhcp", "forward/nat", "portgroup/vlan")
 
 
@@ -33,7 +48,7 @@ def is_virtual(network: Element) -> bool:
 def _without_record(tree: Element) -> None:
     """What this collection remembers is no part of the network."""
     for item in tree.findall(f"metadata/{RECORD}"):
-        _remove(item)
+        remove(item)
 
 
 def _one_prefix_spelling(tree: Element) -> None:
@@ -66,7 +81,7 @@ def _one_lease_spelling(tree: Element) -> None:
 
 
 def _one_forward_spelling(tree: Element) -> None:
-    """`dev` is the first interface, and a pool that comes from a physical function exists only while the network is active."""
+    """`dev` is the first interface, and a physical function's pool is there only while the network is active."""
     forward = tree.find("forward")
     if forward is None:
         return
@@ -74,9 +89,27 @@ def _one_forward_spelling(tree: Element) -> None:
     device = forward.attrib.pop("dev", None)
     if forward.find("pf") is not None:
         for item in (*forward.findall("interface"), *forward.findall("address")):
-            _remove(item)
+            remove(item)
     elif device is not None and forward.find("interface") is None:
         etree.SubElement(forward, "interface", {"dev": device})
+
+
+def _one_order(tree: Element) -> None:
+    """The order of different elements means nothing."""
+    for path, tags in _ORDER.items():
+        rank = {tag: number for number, tag in enumerate(tags)}
+        for item in tree.findall(path):
+            item[:] = sorted(item, key=lambda child: rank.get(child.tag, len(rank)))
+
+
+def with_default_ports(tree: Element) -> None:
+    """A running network has the ports that libvirt takes when none are defined."""
+    forward = tree.find("forward")
+    if forward is not None and forward.get("mode") == "nat" and forward.find("nat/port") is None:
+        nat = forward.find("nat")
+        nat = etree.SubElement(forward, "nat") if nat is None else nat
+        etree.SubElement(nat, "port", dict(zip(("start", "end"), DEFAULT_PORTS)))
+        _one_order(tree)
 
 
 def without_empty_elements(tree: Element) -> None:
@@ -84,7 +117,7 @@ def without_empty_elements(tree: Element) -> None:
     for path in _MAY_BE_EMPTY:
         for item in tree.findall(path):
             if len(item) == 0 and not item.attrib:
-                _remove(item)
+                remove(item)
 
 
 def _follow_the_mode(current: Element, declared: Element, merged: Element) -> None:
@@ -101,12 +134,6 @@ def _follow_the_mode(current: Element, declared: Element, merged: Element) -> No
     if bridge is not None and wanted is not None:
         for name in set(bridge.attrib) - set(wanted.attrib):
             del bridge.attrib[name]
-
-
-def _remove(item: Element) -> None:
-    parent = item.getparent()
-    if parent is not None:
-        parent.remove(item)
 
 
 NETWORK = Tables(
@@ -151,12 +178,13 @@ NETWORK = Tables(
         "**/parameters/@instanceid": same_uuid,
     },
     # how many guests use a network, an interface or a class of traffic right now
-    volatile=("/@connections", "forward/*/@connections", "**/bandwidth/@classID"),
+    volatile=("@connections", "forward/*/@connections", "**/bandwidth/@classID"),
     defaults={
-        "/@ipv6": "no",
-        "/@trustGuestRxFilters": "no",
+        "@ipv6": "no",
+        "@trustGuestRxFilters": "no",
         "bridge/@macTableManager": "kernel",
         "forward/nat/@ipv6": "no",
+        "forward/nat/port": lambda port: (port.get("start"), port.get("end")) == DEFAULT_PORTS,
         "forward/@managed": "no",
         "domain/@localOnly": "no",
         "dns/@enable": "yes",
@@ -183,6 +211,7 @@ NETWORK = Tables(
         _one_lease_spelling,
         _one_forward_spelling,
         without_empty_elements,
+        _one_order,
     ),
-    adjust=(_follow_the_mode,),
+    adjust=(_follow_the_mode, lambda _current, _declared, merged: _one_order(merged)),
 )
