@@ -134,7 +134,7 @@ EXAMPLES = r"""
     memory: 2 GiB
     vcpus: 2
     disks:
-      - volume: {pool: default, volume: web1.qcow2}
+      - {pool: default, volume: web1.qcow2}
     interfaces:
       - network: default
     wait_for: address

@@ -32,7 +32,7 @@ def on_off(value: bool) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One option and its place: `driver/@cache` an attribute, `serial` an element's text, `readonly/` an empty element."""
+    """One option and its place: `driver/@cache` an attribute, `serial` a text, `readonly/` an empty element."""
 
     option: str
     path: str

@@ -23,9 +23,9 @@ def completed(merged: Element, params: Params, host: HostFacts, current: Element
     """A copy of `merged` to define. `current` is the existing domain's normalised XML, None for a new one.
 
     Takes out what the options rule out, which no list of elements can say, and gives a new domain, or a new disk or
-    interface of an existing one, the defaults of this collection. What it adds is not the user's word and has no place in
-    the record of the last declaration. Defaults of the domain are only for one that is made from options; raw XML is taken
-    as it is.
+    interface of an existing one, the defaults of this collection. What it adds is not the user's word and has no place
+    in the record of the last declaration. Defaults of the domain are only for one that is made from options; raw XML
+    is taken as it is.
     """
     tree = deepcopy(merged)
     if current is None and not params.get("xml"):

@@ -66,8 +66,7 @@ def add(domain: Element, params: Params, host: HostFacts) -> set[str]:
 
 
 def targets(disks: list[Params], host: HostFacts, domain: Element) -> list[tuple[str, str | None]]:
-    """Target and bus of each disk: those without a target get the next free name of their bus, in the order of "
-    "the list."""
+    """Target and bus of each disk; one without a target gets the next free name of its bus, in the list's order."""
     taken: dict[str, int] = {}
     for number, disk in enumerate(disks):
         target = disk.get("target")
