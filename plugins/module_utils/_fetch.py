@@ -1,9 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files from web servers, read as a stream; with Ansible's own client, so that proxies and certificates behave as in get_url.
-
-Private to this collection."""
+"""Files from web servers, as a stream, with the client that get_url uses. Private to this collection."""
 
 from __future__ import annotations
 

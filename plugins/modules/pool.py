@@ -14,10 +14,10 @@ author:
   - the nestbox.virt founders (@nestbox)
 description:
   - Defines, changes, builds, starts, stops and removes storage pools of libvirt.
-  - A pool is declared by typed options, by O(xml), or by both; the options are laid over the XML. With neither, the task only
-    acts on a pool that exists, for instance to stop it.
-  - What the declaration does not name is left as it is. A difference is applied; libvirt uses a changed definition of an active
-    pool from its next start on, which RV(restart_required) says.
+  - A pool is declared by typed options, by O(xml), or by both; the options are laid over the XML. With neither, the
+    task only acts on a pool that exists, for instance to stop it.
+  - What the declaration does not name is left as it is. A difference is applied; libvirt uses a changed definition of
+    an active pool from its next start on, which RV(restart_required) says.
   - No data is deleted, unless O(remove) says so.
 extends_documentation_fragment:
   - nestbox.virt.connection
@@ -29,16 +29,16 @@ options:
       - V(present) defines the pool and leaves it running or stopped, as it is.
       - V(active) also starts it.
       - V(inactive) defines it and stops it. Stopping deletes nothing.
-      - V(absent) stops it and removes its definition, but no data, unless O(remove) says so. A pool that is already gone is
-        unchanged.
+      - V(absent) stops it and removes its definition, but no data, unless O(remove) says so. A pool that is already
+        gone is unchanged.
       - A pool of any type but V(dir) is not stopped while running domains use its volumes.
     type: str
     choices: [present, active, inactive, absent]
     default: present
   type:
     description:
-      - The kind of pool. V(dir), V(fs), V(netfs), V(logical) and V(disk) can be declared by options alone; what else a kind
-        needs, such as authentication, comes from O(xml).
+      - The kind of pool. V(dir), V(fs), V(netfs), V(logical) and V(disk) can be declared by options alone; what else
+        a kind needs, such as authentication, comes from O(xml).
       - The type of an existing pool can't be changed.
     type: str
     choices: [dir, fs, netfs, logical, disk, iscsi, iscsi-direct, scsi, mpath, rbd, gluster, zfs]
@@ -62,14 +62,17 @@ options:
         description: The directory that a server exports.
         type: str
       name:
-        description: The name of the volume group, file system or remote pool. For V(logical) it defaults to the pool's name.
+        description: The name of the volume group, file system or remote pool. For V(logical) it defaults to the
+          pool's name.
         type: str
       format:
-        description: The format, for instance V(ext4) for O(type=fs), V(nfs) for O(type=netfs) or V(gpt) for O(type=disk).
+        description: The format, for instance V(ext4) for O(type=fs), V(nfs) for O(type=netfs) or V(gpt) for
+          O(type=disk).
         type: str
   permissions:
     description:
-      - Rights of the target directory. They are set when the pool is built, so a change of an active pool waits for a restart.
+      - Rights of the target directory. They are set when the pool is built, so a change of an active pool waits for a
+        restart.
     type: dict
     suboptions:
       mode:
@@ -89,8 +92,8 @@ options:
       - What may be made before the pool starts; O(state=present) and O(state=inactive) build nothing.
       - V(auto) makes a missing target directory of the types V(dir), V(fs) and V(netfs), and never formats anything.
       - V(never) makes nothing; a missing directory is an error.
-      - V(empty) also formats a device that holds nothing (file system, volume group or partition table), and refuses one that
-        holds something else.
+      - V(empty) also formats a device that holds nothing (file system, volume group or partition table), and refuses
+        one that holds something else.
       - V(overwrite) formats the device whatever it holds, but only when this task makes the pool.
     type: str
     choices: [auto, never, empty, overwrite]
@@ -104,8 +107,8 @@ options:
     default: false
   restart:
     description:
-      - V(if_required) restarts an active pool when its definition and what is in use differ. Files that running domains have open
-        stay open.
+      - V(if_required) restarts an active pool when its definition and what is in use differ. Files that running
+        domains have open stay open.
       - V(never) leaves it to you, and RV(restart_required) says so.
     type: str
     choices: [never, if_required]
@@ -113,9 +116,9 @@ options:
   remove:
     description:
       - What O(state=absent) deletes besides the definition.
-      - V(storage) deletes every volume of the pool, and then what it lay on (the directory, the volume group). Each file is a
-        step of the plan, so check mode lists them all. The pool must be active for that, and nothing may be deleted that a
-        domain, or an overlay in another pool, uses.
+      - V(storage) deletes every volume of the pool, and then what it lay on (the directory, the volume group). Each
+        file is a step of the plan, so check mode lists them all. The pool must be active for that, and nothing may be
+        deleted that a domain, or an overlay in another pool, uses.
     type: list
     elements: str
     choices: [storage]

@@ -14,8 +14,8 @@ author:
   - the nestbox.virt founders (@nestbox)
 description:
   - Returns one, several or all storage pools, running or not, from one list.
-  - The figures of an active pool are those of its last refresh; M(nestbox.virt.pool) with O(nestbox.virt.pool#module:refresh)
-    makes libvirt read it again.
+  - The figures of an active pool are those of its last refresh; M(nestbox.virt.pool) with
+    O(nestbox.virt.pool#module:refresh) makes libvirt read it again.
 extends_documentation_fragment:
   - nestbox.virt.connection
   - nestbox.virt.attributes.info

@@ -15,12 +15,12 @@ author:
 description:
   - Makes, fills, grows, shrinks and removes volumes of a storage pool.
   - A volume is declared by typed options, by O(xml), or by both; the options are laid over the XML.
-  - Size and permissions of an existing volume follow the declaration. What can't be changed afterwards (format, backing file,
-    encryption) is an error when it differs.
-  - O(source) and O(clone_of) give a new volume its content. The content of an existing volume belongs to its guest, and is
-    neither compared nor written.
-  - A volume whose making was interrupted, even by the end of the daemon or of the host, is made anew by the next run. Until it
-    is whole, an empty volume with the suffix C(.nestbox-partial) lies beside it.
+  - Size and permissions of an existing volume follow the declaration. What can't be changed afterwards (format,
+    backing file, encryption) is an error when it differs.
+  - O(source) and O(clone_of) give a new volume its content. The content of an existing volume belongs to its guest,
+    and is neither compared nor written.
+  - A volume whose making was interrupted, even by the end of the daemon or of the host, is made anew by the next run.
+    Until it is whole, an empty volume with the suffix C(.nestbox-partial) lies beside it.
 extends_documentation_fragment:
   - nestbox.virt.connection
   - nestbox.virt.fetch
@@ -29,8 +29,8 @@ options:
   state:
     description:
       - V(present) makes the volume, or changes its size and permissions.
-      - V(absent) deletes it. It is refused while a domain, running or not, or an overlay uses it. A volume that is already gone is
-        unchanged.
+      - V(absent) deletes it. It is refused while a domain, running or not, or an overlay uses it. A volume that is
+        already gone is unchanged.
     type: str
     choices: [present, absent]
     default: present
@@ -49,7 +49,8 @@ options:
   capacity:
     description:
       - The size that a guest sees, for instance V(20 GiB); a bare number counts bytes.
-      - An existing volume grows to it, and the disk of a running guest does so at once. A smaller value is refused without O(shrink).
+      - An existing volume grows to it, and the disk of a running guest does so at once. A smaller value is refused
+        without O(shrink).
       - Defaults to the size of O(backing), O(clone_of) or O(source); otherwise a new volume needs it.
     type: str
   allocation:
@@ -58,8 +59,8 @@ options:
   format:
     description:
       - The format, for instance V(raw) or V(qcow2).
-      - Defaults to V(qcow2) with O(backing), to the format of O(clone_of) or O(source), and otherwise to libvirt's default for the
-        pool.
+      - Defaults to V(qcow2) with O(backing), to the format of O(clone_of) or O(source), and otherwise to libvirt's
+        default for the pool.
     type: str
   backing:
     description: Makes the volume an overlay, which holds only what differs from this image.
@@ -93,14 +94,14 @@ options:
     type: str
   checksum:
     description:
-      - What O(source) must be, as an algorithm and a digest, for instance V(sha256:2c26b46b68ffc68f…). It is computed on the way; when
-        it differs, nothing of the volume is kept.
+      - What O(source) must be, as an algorithm and a digest, for instance V(sha256:2c26b46b68ffc68f…). It is computed
+        on the way; when it differs, nothing of the volume is kept.
       - Without it a server must say how long its file is.
     type: str
   permissions:
     description:
-      - Rights of the volume's file. libvirt sets them on a new volume; those of an existing one are changed when its file is on the
-        managed host, and left alone while a running domain uses it.
+      - Rights of the volume's file. libvirt sets them on a new volume; those of an existing one are changed when its
+        file is on the managed host, and left alone while a running domain uses it.
     type: dict
     suboptions:
       mode:

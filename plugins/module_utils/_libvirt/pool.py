@@ -47,6 +47,13 @@ class CurrentPool:
         """Whether there is such a pool."""
         return self.handle is not None
 
+    @property
+    def definition(self) -> Element:
+        """The inactive definition of a pool that exists."""
+        if self.inactive is None:
+            raise ValueError("there is no such pool")
+        return self.inactive
+
 
 class PoolResource(Resource[CurrentPool]):
     """The pool of one task."""
@@ -191,7 +198,6 @@ class PoolResource(Resource[CurrentPool]):
         )
 
     def _plan_absence(self, plan: Plan, current: CurrentPool) -> None:
-        assert current.inactive is not None, "it exists"
         deletes = "storage" in self._params["remove"]
         if current.active:
             self._refuse_to_stop_in_use(current)
@@ -200,13 +206,12 @@ class PoolResource(Resource[CurrentPool]):
         elif current.active:
             plan.add(self._step("stop", lambda: self._lookup().destroy(), "active", "inactive"))
         if current.persistent:
-            text = to_text(normalise(current.inactive, POOL))
+            text = to_text(normalise(current.definition, POOL))
             plan.add(self._step("undefine", lambda: self._lookup().undefine(), text, None))
 
     def _plan_deletion(self, plan: Plan, current: CurrentPool) -> None:
         """Every volume, then the storage itself; what a domain or an overlay elsewhere uses is refused."""
-        assert current.inactive is not None, "it exists"
-        kind = current.inactive.get("type")
+        kind = current.definition.get("type")
         if not current.active and kind not in KEEPS_FILES_WHEN_STOPPED:
             raise RefusedError(
                 f"The storage of the pool {self._name} was to be removed, but the pool is inactive, so its volumes "
@@ -219,7 +224,7 @@ class PoolResource(Resource[CurrentPool]):
                 name, path = volume.name(), volume.path()
                 step = Step(f"volume {self._name}/{name}", "delete", self._delete_volume(name), path, None)
                 plan.add(step)
-        text = current.inactive.findtext("target/path") or self._name
+        text = current.definition.findtext("target/path") or self._name
         plan.add(self._step("delete", lambda: stop_and_delete(self._lookup(), self._name), text, None))
 
     # -- what is refused --------------------------------------------------------------------------------------
@@ -243,9 +248,8 @@ class PoolResource(Resource[CurrentPool]):
             )
 
     def _refuse_to_stop_in_use(self, current: CurrentPool) -> None:
-        """Files stay where they are when a directory's pool stops; a volume group or a LUN goes away under its guests."""
-        assert current.inactive is not None, "it exists"
-        if current.inactive.get("type") in KEEPS_FILES_WHEN_STOPPED:
+        """The files of a directory stay when its pool stops; a volume group or a LUN goes away under its guests."""
+        if current.definition.get("type") in KEEPS_FILES_WHEN_STOPPED:
             return
         users = StorageUsers(self._connection)
         running = [
@@ -268,7 +272,7 @@ class PoolResource(Resource[CurrentPool]):
         return bool(self._params["restart"] == "if_required" and self._params["state"] != "inactive")
 
     def _formats_anew(self, current: CurrentPool) -> bool:
-        """Only a pool that this task makes is built over what the device holds, so that a second run never does it again."""
+        """Only a pool that this task makes is built over what a device holds: a second run never does it again."""
         return bool(not current.exists and self._params["build"] == "overwrite" and self._params["state"] == "active")
 
     def _builds_first(self, current: CurrentPool) -> bool:

@@ -56,7 +56,8 @@ POOL_INFO = ArgumentSpec(
     }
 )
 
-_WIPE_ALGORITHMS = [
+# virStorageVolWipeAlgorithm, in its order
+WIPE_ALGORITHMS = [
     *("zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random", "trim"),
 ]
 
@@ -94,7 +95,7 @@ VOLUME = ArgumentSpec(
         },
         "shrink": {"type": "bool", "default": False},
         "wipe": {"type": "bool", "default": False},
-        "wipe_algorithm": {"type": "str", "choices": _WIPE_ALGORITHMS, "default": "zero"},
+        "wipe_algorithm": {"type": "str", "choices": WIPE_ALGORITHMS, "default": "zero"},
     },
     required_one_of=(("name", "xml"),),
     mutually_exclusive=(("backing", "clone_of", "source"), ("encryption", "clone_of", "source")),

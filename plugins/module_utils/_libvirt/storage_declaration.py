@@ -28,7 +28,6 @@ def declared_pool(params: Params) -> tuple[str, Element | None]:
     """The name, and the declaration or None when the task names nothing but a pool that exists."""
     xml = None if params["xml"] is None else parse(params["xml"], root="pool")
     name = agreed(params["name"], xml, "name", "pool")
-    assert name is not None, "the argument spec requires a name or xml"
     _agree_on_uuid(name, params["uuid"], xml)
     if xml is None and not any(params[option] is not None for option in _POOL_TYPED):
         return name, None
@@ -55,7 +54,6 @@ def declared_volume(params: Params) -> tuple[str, Element]:
     """The name and the declaration of a volume; raises DeclarationError where they can't be right."""
     xml = None if params["xml"] is None else parse(params["xml"], root="volume")
     name = agreed(params["name"], xml, "name", "volume")
-    assert name is not None, "the argument spec requires a name or xml"
     if "/" in name or name in ("", ".", ".."):
         raise DeclarationError(f"The volume name {name!r} can't be a file's name. Give a name without slashes.")
     sizes = {option: params[option] for option in ("capacity", "allocation")}
@@ -73,7 +71,7 @@ def declared_volume(params: Params) -> tuple[str, Element]:
     return name, tree
 
 
-def agreed(option: str | None, xml: Element | None, tag: str, what: str) -> str | None:
+def agreed(option: str | None, xml: Element | None, tag: str, what: str) -> str:
     """The value that the option and the XML agree on; raises DeclarationError where they do not."""
     written = None if xml is None else (xml.findtext(tag) or "").strip() or None
     if option and written and option != written:

@@ -89,7 +89,7 @@ class StorageUsers:
 
 
 def _images(domain: Element) -> Iterator[tuple[tuple[str, ...], str, bool]]:
-    """Each image of a domain's XML, with its device and whether it lies below another: disks, file systems, kernel, NVRAM."""
+    """Each image of a domain's XML, with its device and whether it lies below another image."""
     for device in [*domain.findall("devices/disk"), *domain.findall("devices/filesystem")]:
         target = device.find("target")
         name = "" if target is None else target.get("dev") or target.get("dir") or ""

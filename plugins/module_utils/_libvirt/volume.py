@@ -20,6 +20,7 @@ from .._xml.storage_tables import VOLUME
 from .connection import Connection
 from .errors import is_code
 from .secret import is_ours, keep_passphrase, secret_of
+from .storage_arguments import WIPE_ALGORITHMS
 from .storage_declaration import declared_volume
 from .storage_users import StorageUsers, User
 from .volume_describe import PARTIAL_SUFFIX, describe_volume, volume_tree
@@ -35,10 +36,8 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 OpenUrl = Callable[[str], "Source"]
 
-# a device is as large as the next extent (4 MiB with LVM) or sector makes it; so much more than declared is no difference
+# a device is as large as the next extent (4 MiB with LVM) or sector makes it: so much more is no difference
 _ROUNDING_BYTES = {"block": 4 * 1024 * 1024, "file": 512}
-# virStorageVolWipeAlgorithm, in its order
-WIPE_ALGORITHMS = (*("zero", "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random", "trim"),)
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,20 @@ class CurrentVolume:
     tree: Element | None = None
     half_made: bool = False
     secret: Any = None  # ours, for this path
+
+    @property
+    def existing(self) -> Element:
+        """The XML of a volume that exists."""
+        if self.tree is None:
+            raise ValueError("there is no such volume")
+        return self.tree
+
+    @property
+    def existing_pool(self) -> Element:
+        """The XML of a pool that exists."""
+        if self.pool is None:
+            raise ValueError("there is no such pool")
+        return self.pool
 
     @property
     def path(self) -> str:
@@ -118,8 +131,7 @@ class VolumeResource(Resource[CurrentVolume]):
     # -- steps ------------------------------------------------------------------------------------------------
 
     def _plan_creation(self, plan: Plan, current: CurrentVolume) -> None:
-        assert current.pool is not None, "looked at before"
-        plan.add(self._creation(current, _future_path(current.pool, self._name)).step(self._target))
+        plan.add(self._creation(current, _future_path(current.existing_pool, self._name)).step(self._target))
 
     def _plan_repair(self, plan: Plan, current: CurrentVolume) -> None:
         before = f"half made, left by a run that was interrupted: {current.path or self._name}"
@@ -127,9 +139,8 @@ class VolumeResource(Resource[CurrentVolume]):
         plan.add(Step(self._target, "delete", apply, before, None))
 
     def _plan_changes(self, plan: Plan, current: CurrentVolume) -> None:
-        assert current.tree is not None, "looked at before"
-        before = normalise(current.tree, VOLUME)
-        merged = merge(current.tree, self._creation(current, current.path).comparable(), VOLUME)
+        before = normalise(current.existing, VOLUME)
+        merged = merge(current.existing, self._creation(current, current.path).comparable(), VOLUME)
         found = differences(before, merged, VOLUME)
         rights = [one for one in found if one.path.startswith("target/permissions")]
         impossible = [one for one in found if one not in rights and one.path != "capacity"]
@@ -137,19 +148,18 @@ class VolumeResource(Resource[CurrentVolume]):
             raise self._can_not_change(impossible)
         if any(one.path == "capacity" for one in found):
             self._plan_size(plan, current, int(merged.findtext("capacity") or 0))
-        if rights:
-            wanted = merged.find("target/permissions")
-            assert wanted is not None, "there is a difference in it"
+        wanted = merged.find("target/permissions")
+        if rights and wanted is not None:
             self._plan_rights(plan, current, before, wanted)
         self._plan_secret(plan, current)
 
     def _creation(self, current: CurrentVolume, path: str) -> Creation:
-        assert current.pool is not None, "looked at before"
-        return Creation(self._connection, self._params, self._name, self._declared, current.pool, path, self._open_url)
+        pool, declared = current.existing_pool, self._declared
+        return Creation(self._connection, self._params, self._name, declared, pool, path, self._open_url)
 
     def _plan_size(self, plan: Plan, current: CurrentVolume, wanted: int) -> None:
         found = current.capacity
-        kind = "file" if current.tree is not None and current.tree.get("type") == "file" else "block"
+        kind = "file" if current.existing.get("type") == "file" else "block"
         if wanted <= found < wanted + _ROUNDING_BYTES[kind]:
             return
         before, after = {"capacity_bytes": found}, {"capacity_bytes": wanted}

@@ -79,7 +79,7 @@ def _pools(connection: Connection, wanted: list[str]) -> list[Any]:
 
 
 def _refresh(connection: Connection, pools: list[Any]) -> None:
-    """Lets libvirt look at the files again, which a read-only connection may not; in check mode nothing is refreshed."""
+    """Lets libvirt look at the files again, which a read-only connection may not; in check mode it is left out."""
     handle = connection.agent_handle()
     if handle is None:
         return

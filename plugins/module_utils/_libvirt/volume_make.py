@@ -157,8 +157,8 @@ def remove_half_made(connection: Connection, pool_name: str, name: str) -> None:
 class _Marked:
     """Keeps a marker beside a volume while its content is written, and removes both when that fails.
 
-    libvirt keeps no state of a volume and can't rename one, so after a daemon or a host that died in the middle only the
-    marker tells a half-made volume from a whole one.
+    libvirt keeps no state of a volume and can't rename one, so after a daemon or a host that died in the middle only
+    the marker tells a half-made volume from a whole one.
     """
 
     def __init__(self, new: NewVolume) -> None:
@@ -207,7 +207,7 @@ def _not_created(new: NewVolume, error: Any) -> VirtError:
 
 
 def _receiving(new: NewVolume, header: Header, size: int | None) -> Element:
-    """The volume into which the bytes go: an empty file, whose format libvirt finds afterwards, or a device large enough."""
+    """The volume for the bytes: an empty file, whose format libvirt finds later, or a device that is large enough."""
     tree = deepcopy(new.tree)
     capacity = ensure(tree, "capacity")
     capacity.set("unit", "bytes")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Block = Union[bytes, int]
 
-# one message of libvirt's stream protocol holds at most 262,120 bytes (virNetMessage, VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX)
+# one message of libvirt's stream protocol holds at most 262,120 bytes (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX)
 BLOCK_BYTES = 252 * 1024
 _ZEROS = bytes(BLOCK_BYTES)
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What libvirt's storage XML means: pools and volumes (https://libvirt.org/formatstorage.html). Private to this collection."""
+"""What the XML of pools and volumes means (https://libvirt.org/formatstorage.html). Private to this collection."""
 
 from __future__ import annotations
 
