@@ -23,7 +23,8 @@ options:
   xml:
     description:
       - The declaration as libvirt XML, or the part of it that matters. The other options are laid over it.
-      - What the XML does not name is left as it is. A repeated element that it names, such as a disk, is the whole list.
+      - What the XML does not name is left as it is. A repeated element that it names, such as a disk,
+        is the whole list.
       - Values that mean the same are equal, for instance C(1 GiB) and C(1048576 KiB), or C(yes) and C(on).
     type: str
 """

@@ -45,7 +45,9 @@ class Watch:
         self._loop.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number in self._callbacks:
             try:
                 self._handle.domainEventDeregisterAny(number)

@@ -19,7 +19,7 @@ AttributeValue = Union[str, int, bool, None]
 
 
 def parse(text: str, *, root: str | None = None) -> Element:
-    """The root element of `text`, without comments; raises DeclarationError where it is malformed, has a DTD or another root."""
+    """The root element of `text`; raises DeclarationError where it is malformed, has a DTD or another root."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True, encoding="utf-8"
     )

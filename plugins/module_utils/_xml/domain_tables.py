@@ -7,8 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import domain_rewrites as rewrites
 from .tables import Discriminator, ListRow, SizeRow, Tables
-from .values import same_caseless, same_cpuset, same_integer, same_machine, same_uuid
+from .values import (
+    same_address,
+    same_caseless,
+    same_cpuset,
+    same_integer,
+    same_mac,
+    same_machine,
+    same_number,
+    same_octal,
+    same_uuid,
+    same_video_memory,
+)
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -24,50 +36,19 @@ def _always(_element: Element) -> bool:
     return True
 
 
+def _no_text(element: Element) -> bool:
+    """An element whose attributes say nothing without its text."""
+    return not element.text
+
+
+def _nothing_in_it(element: Element) -> bool:
+    """An element of which the running domain's parts were all there was."""
+    return not element.attrib and not len(element)
+
+
 def _is_itco(element: Element) -> bool:
     """q35 has this watchdog built in; newer libvirt writes it down (since 9.1)."""
     return element.get("model") == "itco"
-
-
-def _one_listen_spelling(tree: Element) -> None:
-    """`<graphics listen='A'>` is short for a child `<listen type='address' address='A'/>`, and libvirt writes both."""
-    for graphics in tree.iterfind("devices/graphics"):
-        address = graphics.attrib.pop("listen", "")
-        if address and graphics.find("listen") is None:
-            graphics.append(graphics.makeelement("listen", {"type": "address", "address": address}))
-
-
-def _automatic_ports(tree: Element) -> None:
-    """With autoport the numbers are the running domain's, and port='-1' is another way to ask for it."""
-    for graphics in tree.iterfind("devices/graphics"):
-        if graphics.get("port") == "-1" and graphics.get("autoport") is None:
-            graphics.set("autoport", "yes")
-        if graphics.get("autoport") == "yes":
-            for name in ("port", "tlsPort"):
-                graphics.attrib.pop(name, "")
-
-
-def _current_memory_follows(current: Element, declared: Element, merged: Element) -> None:
-    """A domain that had all of its memory has all of its new memory too, unless the declaration says otherwise."""
-    if declared.find("currentMemory") is not None or declared.find("memory") is None:
-        return
-    memory, balloon = current.find("memory"), current.find("currentMemory")
-    target, wanted = merged.find("currentMemory"), merged.find("memory")
-    if target is None or wanted is None or memory is None or balloon is None:
-        return
-    if (memory.text, memory.get("unit")) == (balloon.text, balloon.get("unit")):
-        target.text = wanted.text
-        target.attrib.clear()
-        target.attrib.update(dict(wanted.attrib))
-
-
-def _current_vcpus_fit(_current: Element, declared: Element, merged: Element) -> None:
-    """A smaller maximum takes the number of active vCPUs with it."""
-    wanted, vcpu = declared.find("vcpu"), merged.find("vcpu")
-    if wanted is None or vcpu is None or wanted.get("current") is not None or vcpu.get("current") is None:
-        return
-    if int(vcpu.get("current", "0")) >= int(vcpu.text or "0"):
-        del vcpu.attrib["current"]
 
 
 DOMAIN = Tables(
@@ -83,8 +64,7 @@ DOMAIN = Tables(
         "devices/input": ListRow(keys=("@type,@bus",), generated=_is_ps2),
         "devices/serial": ListRow(keys=("target/@port", "alias/@name")),
         "devices/parallel": ListRow(keys=("target/@port", "alias/@name")),
-        # the first serial port has a console of its own
-        "devices/console": ListRow(keys=("target/@type,target/@port", "alias/@name"), generated=_always),
+        "devices/console": ListRow(keys=("alias/@name",)),
         "devices/channel": ListRow(keys=("target/@name", "target/@address,target/@port", "alias/@name")),
         "devices/video": ListRow(keys=("alias/@name",)),
         "devices/sound": ListRow(keys=("alias/@name",)),
@@ -111,7 +91,11 @@ DOMAIN = Tables(
         "cputune/vcpupin": ListRow(keys=("@vcpu",)),
         "cputune/iothreadpin": ListRow(keys=("@iothread",)),
         "vcpus/vcpu": ListRow(keys=("@id",), whole=False),
-        "iothreadids/iothread": ListRow(keys=("@id",)),
+        # libvirt names the rest of those that <iothreads> counts
+        "iothreadids/iothread": ListRow(keys=("@id",), generated=_always),
+        "cputune/vcpusched": ListRow(keys=("@vcpus",)),
+        "cputune/iothreadsched": ListRow(keys=("@iothreads",)),
+        "devices/redirfilter/usbdev": ListRow(ordered=True),
         "numatune/memnode": ListRow(keys=("@cellid",)),
         "memoryBacking/hugepages/page": ListRow(keys=("@nodeset",)),
         "os/boot": ListRow(ordered=True),
@@ -128,14 +112,32 @@ DOMAIN = Tables(
     },
     values={
         "uuid": same_uuid,
+        "genid": same_uuid,
+        "**/secret/@uuid": same_uuid,
+        "**/encryption/@secret": same_uuid,
+        "devices/hostdev/source/address/@uuid": same_uuid,
+        "devices/memory/uuid": same_uuid,
+        "**/virtualport/parameters/@interfaceid": same_uuid,
+        "**/virtualport/parameters/@instanceid": same_uuid,
         "os/type/@machine": same_machine,
-        "devices/interface/mac/@address": same_caseless,
+        "devices/interface/mac/@address": same_mac,
+        "devices/interface/ip/@address": same_address,
+        "devices/interface/source/ip/@address": same_address,
+        "devices/*/route/@address": same_address,
+        "devices/*/route/@gateway": same_address,
+        "devices/filesystem/@fmode": same_octal,
+        "devices/filesystem/@dmode": same_octal,
+        "devices/video/model/@vram": same_video_memory,
+        "devices/redirfilter/usbdev/@version": same_number,
+        "devices/redirfilter/usbdev/@*": same_integer,
         "devices/disk/wwn": same_caseless,
         "**/address/@*": same_integer,
         "devices/controller/target/@*": same_integer,
         "devices/*/source/vendor/@id": same_integer,
         "devices/*/source/product/@id": same_integer,
         "vcpu/@cpuset": same_cpuset,
+        "cputune/*/@vcpus": same_cpuset,
+        "cputune/cachetune/monitor/@vcpus": same_cpuset,
         "cputune/*/@cpuset": same_cpuset,
         "numatune/*/@nodeset": same_cpuset,
         "cpu/numa/cell/@cpus": same_cpuset,
@@ -154,7 +156,13 @@ DOMAIN = Tables(
         "devices/memory/target/block": SizeRow(),
         "devices/memory/target/label/size": SizeRow(),
         "devices/memory/source/pagesize": SizeRow(),
-        "devices/shmem/size": SizeRow(unit="MiB"),
+        "devices/memory/source/alignsize": SizeRow(),
+        "devices/shmem/size": SizeRow(unit="bytes", granularity=1),
+        "devices/disk/driver/metadata_cache/max_size": SizeRow(unit="bytes", granularity=1),
+        "devices/controller/pcihole64": SizeRow(),
+        "features/smm/tseg": SizeRow(unit="bytes", granularity=1),
+        "features/tcg/tb-cache": SizeRow(),
+        "cputune/cachetune/cache/@size": SizeRow(),
     },
     volatile=(
         "@id",
@@ -166,7 +174,6 @@ DOMAIN = Tables(
         "devices/disk/backingStore/@index",
         "devices/disk/mirror",
         "devices/channel/target/@state",
-        "seclabel/label",
         "seclabel/imagelabel",
         "**/privateData",
     ),
@@ -186,10 +193,39 @@ DOMAIN = Tables(
         "devices/graphics/listen": Discriminator("type"),
         "clock": Discriminator("offset", keep=("timer",)),
     },
+    defaults={
+        # libvirt reads these and does not write them
+        "devices/*/source/host/@transport": "tcp",
+        "devices/disk/transient/@shareBacking": "no",
+        "devices/disk/iotune/*": "0",
+        "devices/graphics/@defaultMode": "any",
+        "devices/graphics/@fullscreen": "no",
+        "devices/interface/target": _nothing_in_it,
+        "devices/redirfilter/usbdev/@*": "-1",
+        "cpu/model": _no_text,
+    },
     containers=("devices", "os", "features", "metadata"),
     kept=("uuid", "name", "devices/interface/mac", "devices/*/address", "devices/*/alias", "devices/emulator"),
     opaque=("metadata/*",),
     noise=("devices/*/address", "devices/*/alias"),
-    rewrites=(_one_listen_spelling, _automatic_ports),
-    adjust=(_current_memory_follows, _current_vcpus_fit),
+    rewrites=(
+        rewrites.one_listen_spelling,
+        rewrites.automatic_ports,
+        rewrites.own_aliases_only,
+        rewrites.sources_of_a_run,
+        rewrites.console_is_serial,
+        rewrites.numbers_of_consoles,
+        rewrites.no_empty_source,
+        rewrites.iscsi_unit,
+        rewrites.label_only_if_static,
+        rewrites.one_scheduler_row_each,
+        rewrites.smbios_uuid,
+        rewrites.numa_cell_numbers,
+    ),
+    adjust=(
+        rewrites.memory_is_the_sum,
+        rewrites.current_memory_follows,
+        rewrites.current_vcpus_fit,
+        rewrites.iothreads_fit,
+    ),
 )

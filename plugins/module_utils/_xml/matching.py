@@ -29,7 +29,7 @@ class Matcher:
     def pair(
         self, wanted: Sequence[Element], present: Sequence[Element], covers: Callable[[Element, Element], bool]
     ) -> tuple[Pairs, list[Element]]:
-        """Each of `wanted` with its partner or None, and who was left of `present`; `covers(present, wanted)` says "has it all"."""
+        """Each of `wanted` with its partner or None, and who is left; `covers(present, wanted)` says "has it all"."""
         partner: dict[Element, Element] = {}
         free = list(present)
         for key in self._row.keys:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from copy import deepcopy
-from typing import TYPE_CHECKING, AbstractSet, cast
+from typing import TYPE_CHECKING, cast
 
 from .._deps import etree
 from .._units import unit_factor
@@ -36,7 +37,7 @@ def merge(
     tables: Tables,
     *,
     last_applied: Element | None = None,
-    emptied: AbstractSet[str] = frozenset(),
+    emptied: Set[str] = frozenset(),
 ) -> Element:
     """`current` with `declared` laid over it, in current's own words where the two mean the same.
 
@@ -53,7 +54,7 @@ def merge(
     return merged
 
 
-def overlay(xml: Element | None, typed: Element, tables: Tables, *, emptied: AbstractSet[str] = frozenset()) -> Element:
+def overlay(xml: Element | None, typed: Element, tables: Tables, *, emptied: Set[str] = frozenset()) -> Element:
     """Typed options laid over raw XML: both are the user's words."""
     return normalise(typed, tables) if xml is None else merge(xml, typed, tables, emptied=emptied)
 
@@ -68,7 +69,7 @@ def without_noise(tree: Element, tables: Tables) -> Element:
 class _Merge:
     """One merge: the tables, and the lists that are declared as empty."""
 
-    def __init__(self, tables: Tables, emptied: AbstractSet[str]) -> None:
+    def __init__(self, tables: Tables, emptied: Set[str]) -> None:
         self._tables = tables
         self._emptied = emptied
 
@@ -283,9 +284,8 @@ def _grafted(wanted: Element, old: Element, keep: tuple[str, ...]) -> Element:
 
 
 def _replace(old: Element, new: Element) -> None:
-    parent = old.getparent()
-    assert parent is not None, "only an element inside another one is replaced"
-    parent.replace(old, new)
+    """Only for an element that is inside another one."""
+    cast("Element", old.getparent()).replace(old, new)
 
 
 def _size(text: str, holder: Element, row: SizeRow) -> int | None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kinds of rows that tell the engine what libvirt's XML means; the rows are in *_tables.py. Private to this collection."""
+"""The kinds of rows that tell the engine what libvirt's XML means. Private to this collection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Callable, Generic, TypeVar, Union
+from typing import TYPE_CHECKING, Callable, Generic, TypeVar
 
 from .values import Same, same_text
 
@@ -75,10 +75,10 @@ class Tables:
     values: Mapping[str, Same] = field(default_factory=dict)
     sizes: Mapping[str, SizeRow] = field(default_factory=dict)
     # what only live XML has, or libvirt ignores; a pair drops only values that match its regular expression
-    volatile: tuple[Union[str, tuple[str, str]], ...] = ()
+    volatile: tuple[str | tuple[str, str], ...] = ()
     discriminators: Mapping[str, Discriminator] = field(default_factory=dict)
     # values that libvirt leaves out when it writes; for an element, its text, or a function that tells
-    defaults: Mapping[str, Union[str, Callable[[Element], bool]]] = field(default_factory=dict)
+    defaults: Mapping[str, str | Callable[[Element], bool]] = field(default_factory=dict)
     opaque: tuple[str, ...] = ()  # compared and replaced as a whole
     containers: tuple[str, ...] = ()  # never removed themselves when a declaration drops them
     kept: tuple[str, ...] = ()  # never removed when a declaration drops them
@@ -104,7 +104,7 @@ class Tables:
         return PathTable(self.discriminators)
 
     @cached_property
-    def default_rows(self) -> PathTable[Union[str, Callable[[Element], bool]]]:
+    def default_rows(self) -> PathTable[str | Callable[[Element], bool]]:
         """`defaults` by path."""
         return PathTable(self.defaults)
 
@@ -120,7 +120,7 @@ class Tables:
     @cached_property
     def _flags(self) -> dict[str, PathTable[bool]]:
         names = ("opaque", "containers", "kept", "noise")
-        return {name: PathTable({path: True for path in getattr(self, name)}) for name in names}
+        return {name: PathTable(dict.fromkeys(getattr(self, name), True)) for name in names}
 
     def same(self, path: str, first: str, second: str) -> bool:
         """Whether two values at `path` mean the same."""

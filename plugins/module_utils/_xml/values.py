@@ -38,6 +38,24 @@ def same_caseless(first: str, second: str) -> bool:
     return first.lower() == second.lower()
 
 
+def same_mac(first: str, second: str) -> bool:
+    """The same MAC address, without regard to letter case and leading zeros."""
+    left, right = ([part.zfill(2) for part in mac.lower().split(":")] for mac in (first, second))
+    return left == right
+
+
+def same_octal(first: str, second: str) -> bool:
+    """The same file mode: 755 is 0755."""
+    return first.lstrip("0") == second.lstrip("0")
+
+
+def same_video_memory(first: str, second: str) -> bool:
+    """The same number of KiB, which libvirt rounds up to a power of two."""
+    if not (first.isdigit() and second.isdigit()):
+        return first == second
+    return (int(first) - 1).bit_length() == (int(second) - 1).bit_length()
+
+
 def same_uuid(first: str, second: str) -> bool:
     """Equal without regard to letter case and dashes."""
     return first.replace("-", "").lower() == second.replace("-", "").lower()
@@ -59,7 +77,7 @@ def same_number(first: str, second: str) -> bool:
 
 def same_cpuset(first: str, second: str) -> bool:
     """The same set of CPUs or nodes: 0-3 is 0,1,2,3 and 0-3,^2 is 0,1,3."""
-    left, right = _cpuset(first), _cpuset(second)
+    left, right = cpuset(first), cpuset(second)
     return first == second if left is None or right is None else left == right
 
 
@@ -81,14 +99,8 @@ def same_machine(first: str, second: str) -> bool:
     )
 
 
-def _integer(text: str) -> int | None:
-    try:
-        return int(text, 16) if text.lower().startswith("0x") else int(text, 10)
-    except ValueError:
-        return None
-
-
-def _cpuset(text: str) -> set[int] | None:
+def cpuset(text: str) -> set[int] | None:
+    """The numbers in libvirt's notation 0-3,^2; None when it is none."""
     cpus: set[int] = set()
     for part in text.replace(" ", "").split(","):
         match = re.fullmatch(r"(\^?)(\d+)(?:-(\d+))?", part)
@@ -97,3 +109,10 @@ def _cpuset(text: str) -> set[int] | None:
         numbers = range(int(match[2]), int(match[3] or match[2]) + 1)
         cpus = cpus - set(numbers) if match[1] else cpus | set(numbers)
     return cpus
+
+
+def _integer(text: str) -> int | None:
+    try:
+        return int(text, 16) if text.lower().startswith("0x") else int(text, 10)
+    except ValueError:
+        return None
