@@ -26,6 +26,7 @@ MODULES = "ansible_collections.nestbox.virt.plugins.modules"
 def main(listening: socket.socket) -> None:
     """Answers until the last client that knows the socket is gone."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _preload()
     while True:
         connection, _peer = listening.accept()
         if os.fork() == 0:
@@ -33,6 +34,15 @@ def main(listening: socket.socket) -> None:
             listening.close()
             _answer(connection)
         connection.close()
+
+
+def _preload() -> None:
+    """Loads what AnsibleModule itself loads late: another user may have no way into this virtual environment."""
+    for name in ("_module_legacy_c2m", "_module_legacy_m2c"):
+        try:
+            importlib.import_module(f"ansible.module_utils._internal._json._profiles.{name}")
+        except ImportError:  # before ansible-core 2.19 there are no such profiles
+            return
 
 
 def _answer(connection: socket.socket) -> None:
