@@ -89,7 +89,8 @@ class DomainResource(Resource[DomainState]):
 
     def _check_there(self, current: DomainState, declaration: DomainDeclaration) -> None:
         """A domain that does not exist can only be made from a declaration that says something."""
-        if current.exists or declaration.says_something:
+        gone_by_stopping = self._params["transient"] and self._params["state"] == "stopped"
+        if current.exists or declaration.says_something or gone_by_stopping:
             return
         raise RefusedError(
             f"Domain {declaration.name} was to be {self._params['state']}, but {self._connection.uri} has no such "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, cast
 from .._deps import etree, libvirt
 from .._errors import WaitTimeout
 from .._plan import Step
+from .._units import parse_size_kib
 from .._xml.compare import ADD, CHANGE, REMOVE, Difference, differences
 from .._xml.document import remove, to_text
 from .._xml.domain_tables import DOMAIN
@@ -51,8 +52,11 @@ class LiveChanges:
         """From `live` to `wanted`: steps for what works now (if `allowed`), reasons for what waits for a restart."""
         steps: list[Step] = []
         reasons: list[str] = []
-        for difference in differences(_comparable(live, wanted), _comparable(wanted, wanted), DOMAIN):
-            row = _row_of(difference) if allowed else None
+        found = differences(_comparable(live, wanted), _comparable(wanted, wanted), DOMAIN)
+        # a guest can't be given more than the maximum that it was started with
+        blocked = ("currentMemory",) if any(row.path == "memory" for row in found) else ()
+        for difference in found:
+            row = _row_of(difference) if allowed and difference.path not in blocked else None
             if row is None:
                 reasons.append(_reason(difference))
             else:
@@ -97,7 +101,9 @@ class LiveChanges:
 
     def balloon(self, difference: Difference) -> None:
         """Gives the guest another amount of memory, within its maximum."""
-        self.domain.setMemoryFlags(int(_after(difference).text or "0"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        after = _after(difference)
+        size = f"{after.text} {after.get('unit', 'KiB')}"
+        self.domain.setMemoryFlags(parse_size_kib(size, option="currentMemory"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
     def vcpus(self, difference: Difference) -> None:
         """Plugs vCPUs in."""
