@@ -46,6 +46,12 @@ def _nothing_in_it(element: Element) -> bool:
     return not element.attrib and not len(element)
 
 
+def _like_the_other_channels(channel: Element) -> bool:
+    """A SPICE channel of which is said what holds for all of them."""
+    graphics = channel.getparent()
+    return graphics is not None and channel.get("mode") == graphics.get("defaultMode", "any")
+
+
 def _is_itco(element: Element) -> bool:
     """q35 has this watchdog built in; newer libvirt writes it down (since 9.1)."""
     return element.get("model") == "itco"
@@ -200,6 +206,7 @@ DOMAIN = Tables(
         "devices/disk/iotune/*": "0",
         "devices/graphics/@defaultMode": "any",
         "devices/graphics/@fullscreen": "no",
+        "devices/graphics/channel": _like_the_other_channels,
         "devices/interface/target": _nothing_in_it,
         "devices/redirfilter/usbdev/@*": "-1",
         "cpu/model": _no_text,

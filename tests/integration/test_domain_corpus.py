@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hand-written domains are unchanged once virsh has defined them, and each small edit of one is seen, applied and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+import yaml
+from ansible_collections.nestbox.virt.plugins.module_utils._xml.compare import Difference, differences, equal
+from ansible_collections.nestbox.virt.plugins.module_utils._xml.document import parse, to_text
+from ansible_collections.nestbox.virt.plugins.module_utils._xml.domain_tables import DOMAIN
+from ansible_collections.nestbox.virt.plugins.module_utils._xml.merge import merge, normalise
+from lxml import etree
+
+from tests.bench.daemon import Daemon
+
+_HERE = Path(__file__).parent
+FILES = sorted((_HERE / "domains").glob("*.xml"))
+EDITS: list[dict[str, Any]] = yaml.safe_load((_HERE / "domain_edits.yml").read_text())
+# with cookies and passwords, which libvirt else keeps to itself
+_READ = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+_NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
+
+
+def described(found: list[Difference]) -> str:
+    """The differences, one a line."""
+    return "\n".join(
+        f"{one.verb} {one.path}: {'' if one.before is None else to_text(one.before)} -> {'' if one.after is None else to_text(one.after)}"
+        for one in found
+    )
+
+
+def edited(text: str, edit: dict[str, Any]) -> str:
+    """The text with one thing changed."""
+    tree = etree.fromstring(text.encode())
+    for one in (edit, edit.get("also")):
+        if one is not None:
+            _change(tree, one)
+    return etree.tostring(tree, encoding="unicode")
+
+
+def _change(tree: Any, edit: dict[str, Any]) -> None:
+    places = tree.xpath(edit["at"], namespaces=_NAMESPACES)
+    assert len(places) == 1, f"{edit['at']} is there {len(places)} times"
+    place = places[0]
+    for name, value in edit.get("set", {}).items():
+        place.attrib.pop(name) if value is None else place.set(name, str(value))
+    if "text" in edit:
+        place.text = str(edit["text"])
+    if "add" in edit:
+        place.append(etree.fromstring(edit["add"]))
+    if edit.get("remove"):
+        place.getparent().remove(place)
+
+
+def identities(tree: Any) -> list[str]:
+    """What must stay when something else changes: the UUID and the MAC addresses."""
+    return [str(value) for value in tree.xpath("uuid/text() | descendant::interface/mac/@address")]
+
+
+def identities_of(device: Any) -> list[str]:
+    """The MAC address of an interface that is gone."""
+    return [str(value) for value in device.xpath("self::interface/mac/@address")]
+
+
+def address_of(device: Any) -> str | None:
+    """A device's place in the machine."""
+    address = device.find("address")
+    return None if address is None else etree.tostring(address, encoding="unicode")
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(FILES) >= 140
+    assert len(EDITS) >= 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.stem))
+def test_what_virsh_defined_is_unchanged(clean_libvirtd: Daemon, path: Path) -> None:
+    with clean_libvirtd.connect() as connection:
+        text = connection.defineXML(path.read_text()).XMLDesc(_READ)
+    current = normalise(parse(text, root="domain"), DOMAIN)
+    merged = merge(current, parse(path.read_text(), root="domain"), DOMAIN)
+    assert equal(merged, current), described(differences(current, merged, DOMAIN))
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: f"{edit['file']}: {edit['name']}")
+def test_an_edit_is_seen_applied_and_kept(clean_libvirtd: Daemon, edit: dict[str, Any]) -> None:
+    original = (_HERE / "domains" / f"{edit['file']}.xml").read_text()
+    first, wanted = parse(original, root="domain"), parse(edited(original, edit), root="domain")
+    with clean_libvirtd.connect() as connection:
+        before = parse(connection.defineXML(original).XMLDesc(_READ))
+        merged = merge(before, wanted, DOMAIN, last_applied=first)
+        assert not equal(merged, normalise(before, DOMAIN)), "the edit was not seen"
+        after = parse(connection.defineXML(to_text(merged)).XMLDesc(_READ))
+    again = merge(after, wanted, DOMAIN, last_applied=wanted)
+    left = differences(normalise(after, DOMAIN), again, DOMAIN)
+    assert not left, f"the edit was not applied:\n{described(left)}"
+    found = differences(normalise(before, DOMAIN), normalise(after, DOMAIN), DOMAIN)
+    assert {f"{one.verb} {one.path}" for one in found} == set(edit["changes"]), described(found)
+    removed = [mac for one in found if one.verb == "remove" for mac in identities_of(one.before)]
+    assert set(identities(before)) - set(removed) <= set(identities(after))
+    for one in found:
+        if one.before is not None and one.after is not None and not edit.get("moves"):
+            assert address_of(one.before) == address_of(one.after), described([one])
