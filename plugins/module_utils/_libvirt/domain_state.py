@@ -13,6 +13,7 @@ from .._deps import libvirt
 from .._xml.document import parse
 from .connection import Connection
 from .domain_record import Record, take_record
+from .domain_words import STATE_WORDS
 from .errors import is_code
 
 if TYPE_CHECKING:
@@ -20,18 +21,8 @@ if TYPE_CHECKING:
 
 ABSENT = "absent"
 
-# https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainState, in virsh's words
-POWER = {
-    0: "no state",
-    1: "running",
-    2: "blocked",
-    3: "paused",
-    4: "in shutdown",
-    5: "shut off",
-    6: "crashed",
-    7: "pmsuspended",
-}
-ACTIVE = ("running", "blocked", "paused", "in shutdown", "pmsuspended")
+POWER = dict(enumerate(STATE_WORDS))
+ACTIVE = ("running", "idle", "paused", "in shutdown", "pmsuspended")
 
 
 @dataclass(frozen=True)
