@@ -168,5 +168,5 @@ def _facts(item: Element | None) -> str:
     """The attributes, or the text, of one element."""
     if item is None:
         return "nothing"
-    values = [f"{name}={value}" for name, value in sorted(item.attrib.items())]
+    values = [f"{name}={item.get(name)}" for name in sorted(map(str, item.attrib))]
     return ", ".join(values) or (item.text or "").strip() or "nothing"

@@ -127,7 +127,7 @@ def _move(handle: Any, guest: Guest, origin: str, target: str) -> None:
             continue
         source.set("network", target)
         for name in ("portid", "bridge"):
-            source.attrib.pop(name, None)
+            source.attrib.pop(name, "")
         text = str(etree.tostring(interface, encoding="unicode", with_tail=False))
         domain.updateDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 

@@ -77,7 +77,7 @@ def _one_lease_spelling(tree: Element) -> None:
         if seconds:
             lease.set("unit", unit)
         else:  # libvirt writes no unit for a lease that never ends
-            lease.attrib.pop("unit", None)
+            lease.attrib.pop("unit", "")
 
 
 def _one_forward_spelling(tree: Element) -> None:
@@ -86,11 +86,11 @@ def _one_forward_spelling(tree: Element) -> None:
     if forward is None:
         return
     forward.set("mode", forward.get("mode", "nat"))
-    device = forward.attrib.pop("dev", None)
+    device = forward.attrib.pop("dev", "")
     if forward.find("pf") is not None:
         for item in (*forward.findall("interface"), *forward.findall("address")):
             remove(item)
-    elif device is not None and forward.find("interface") is None:
+    elif device and forward.find("interface") is None:
         etree.SubElement(forward, "interface", {"dev": device})
 
 
