@@ -30,6 +30,8 @@ _NO_ANSWER = (
     "VIR_ERR_ACCESS_DENIED",
     "VIR_ERR_NO_NETWORK",
     "VIR_ERR_NO_DOMAIN",
+    # libvirt 9.0 on a host that has not seen any neighbour yet: "internal error: wrong nlmsg len" (ARP)
+    "VIR_ERR_INTERNAL_ERROR",
 )
 
 Found = dict[str, list[dict[str, Any]]]  # by MAC address in lower case
