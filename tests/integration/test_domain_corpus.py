@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hand-written domains are unchanged once virsh has defined them, and each small edit of one is seen, applied and kept."""
+"""Hand-written domains are unchanged once virsh has defined them, and each small edit is seen, applied and kept."""
 
 from __future__ import annotations
 
@@ -11,17 +11,26 @@ from typing import Any
 import libvirt
 import pytest
 import yaml
+from lxml import etree
+
+from ansible_collections.nestbox.virt.plugins.module_utils._argspec import CONNECTION, DECLARATION
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.connection import Connection
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain import DomainResource
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options.spec import DOMAIN_OPTIONS
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.compare import Difference, differences, equal
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.document import parse, to_text
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.domain_tables import DOMAIN
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.merge import merge, normalise
-from lxml import etree
-
+from ansible_collections.nestbox.virt.plugins.modules.domain import LIFE
 from tests.bench.daemon import Daemon
+from tests.conftest import BoundModule
 
 _HERE = Path(__file__).parent
 FILES = sorted((_HERE / "domains").glob("*.xml"))
 EDITS: list[dict[str, Any]] = yaml.safe_load((_HERE / "domain_edits.yml").read_text())
+_DEFAULTS = {
+    name: option.get("default") for name, option in (CONNECTION + DECLARATION + DOMAIN_OPTIONS + LIFE).options.items()
+}
 # with cookies and passwords, which libvirt else keeps to itself
 _READ = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 _NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
@@ -29,10 +38,11 @@ _NAMESPACES = {"qemu": "http://libvirt.org/schemas/domain/qemu/1.0"}
 
 def described(found: list[Difference]) -> str:
     """The differences, one a line."""
-    return "\n".join(
-        f"{one.verb} {one.path}: {'' if one.before is None else to_text(one.before)} -> {'' if one.after is None else to_text(one.after)}"
-        for one in found
-    )
+    return "\n".join(f"{one.verb} {one.path}: {_shown(one.before)} -> {_shown(one.after)}" for one in found)
+
+
+def _shown(element: Any) -> str:
+    return "nothing" if element is None else to_text(element)
 
 
 def edited(text: str, edit: dict[str, Any]) -> str:
@@ -107,3 +117,35 @@ def test_an_edit_is_seen_applied_and_kept(clean_libvirtd: Daemon, edit: dict[str
     for one in found:
         if one.before is not None and one.after is not None and not edit.get("moves"):
             assert address_of(one.before) == address_of(one.after), described([one])
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.stem))
+def test_the_module_plans_nothing(clean_libvirtd: Daemon, path: Path) -> None:
+    with clean_libvirtd.connect() as connection:
+        connection.defineXML(path.read_text())
+    params = {**_DEFAULTS, "uri": clean_libvirtd.uri, "xml": path.read_text()}
+    for read_only in (True, False):  # as in check mode, and for real
+        with Connection(clean_libvirtd.uri, read_only=read_only) as connection:
+            resource = DomainResource(connection, params)
+            plan = resource.plan(resource.read())
+        assert not plan.steps, f"{plan.steps[0].before}\n->\n{plan.steps[0].after}"
+
+
+@pytest.mark.parametrize("path", FILES[::2], ids=lambda path: str(path.stem))
+def test_the_module_leaves_it_as_it_is(module: BoundModule, path: Path) -> None:
+    text = path.read_text()
+    with module.daemon.connect() as connection:
+        before = connection.defineXML(text).XMLDesc(_READ)
+        for check in (True, False):
+            result = module("domain", {"xml": text}, check=check)
+            assert not result["failed"], result
+            assert not result["changed"], result["diff"]
+        assert connection.lookupByName(parse(before).findtext("name")).XMLDesc(_READ) == before
+
+
+@pytest.mark.parametrize("edit", EDITS[::12], ids=lambda edit: f"{edit['file']}: {edit['name']}")
+def test_the_module_applies_an_edit(module: BoundModule, edit: dict[str, Any]) -> None:
+    original = (_HERE / "domains" / f"{edit['file']}.xml").read_text()
+    first = module("domain", {"xml": original})
+    assert not first["failed"], first
+    module.four_steps("domain", {"xml": edited(original, edit)})

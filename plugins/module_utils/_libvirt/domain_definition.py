@@ -21,7 +21,7 @@ from .connection import Connection
 from .domain_declaration import DomainDeclaration, with_passwords
 from .domain_options import completed
 from .domain_record import Record, digest, password_digest, put_record, take_record
-from .domain_state import DomainState, take_passwords
+from .domain_state import DomainState, take_passwords, without_cookies
 from .errors import is_code
 from .host_facts import HostFacts
 
@@ -46,7 +46,10 @@ class Definition:
     def laid_over(self, tree: Element, record: Record | None) -> Element:
         """An existing domain's XML with the declaration laid over it."""
         last = record.last_tree if record is not None and self._declaration.raw is not None else None
-        merged = merge(tree, self._declaration.tree, DOMAIN, last_applied=last, emptied=self._declaration.emptied)
+        declared = self._declaration.tree
+        if self._connection.read_only:
+            declared, last = without_cookies(declared), None if last is None else without_cookies(last)
+        merged = merge(tree, declared, DOMAIN, last_applied=last, emptied=self._declaration.emptied)
         return completed(merged, self._params, self._host, normalise(tree, DOMAIN))
 
     def new(self) -> Element:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one row of a table can't say about <domain>: other spellings, and values that follow others. Private to this collection."""
+"""What no row of a table can say of a domain: spellings, values that follow others. Private to this collection."""
 
 from __future__ import annotations
 
