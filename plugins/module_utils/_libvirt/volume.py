@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._deps import libvirt, require
-from .._errors import ConflictError, NotFoundError, RefusedError
+from .._errors import ConflictError, NotFoundError, RefusedError, UnsupportedError
 from .._plan import Plan, Step
 from .._resource import Resource
 from .._units import format_size
@@ -197,6 +197,13 @@ class VolumeResource(Resource[CurrentVolume]):
                 f"The volume {self._name} would shrink {sizes}, and what lies behind the new end would be lost. Give "
                 f"a capacity of at least {format_size(current.capacity)}, or say shrink: true.",
                 details={"capacity_bytes": current.capacity, "declared_bytes": wanted},
+            )
+        taken = int(current.existing.findtext("allocation") or 0)
+        if wanted < taken:
+            raise UnsupportedError(
+                f"The volume {self._name} can't shrink {sizes}: libvirt does not go below the {format_size(taken)} that it "
+                f"takes on disk. Copy it into a smaller one.",
+                details={"allocation_bytes": taken, "declared_bytes": wanted},
             )
         users = [str(user) for user in self._users(current) if user.running or user.backing]
         if users:

@@ -192,6 +192,9 @@ def _create(new: NewVolume, tree: Element) -> None:
         except libvirt.libvirtError as error:
             if left and _TRY_AGAIN in str(error).lower():
                 continue
+            if left and is_code(error, "VIR_ERR_STORAGE_VOL_EXIST") and volume_tree(new.lookup) is None:
+                refresh(new.handle)  # its file has gone, and libvirt has not looked since
+                continue
             raise _not_created(new, error) from error
 
 
