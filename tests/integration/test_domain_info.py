@@ -343,7 +343,8 @@ def test_addresses_and_where_they_come_from(clean_libvirtd: Daemon) -> None:
     text = f"""<domain type='qemu'><name>nbt-guest</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
     <os><type arch='x86_64' machine='q35'>hvm</type>{boot}</os><features><acpi/></features>
     <devices><interface type='network'><source network='nbt-lan'/><model type='virtio'/>
-    <mac address='52:54:00:00:65:02'/></interface><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    <mac address='52:54:00:00:65:02'/></interface>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>"""
     with clean_libvirtd.connect() as connection:
         network = connection.networkCreateXML(_LAN)
@@ -360,7 +361,9 @@ def test_addresses_and_where_they_come_from(clean_libvirtd: Daemon) -> None:
         clean_libvirtd.exec("bash", "-c", f"exec 3<>/dev/tcp/{address}/22", check=False)
         domain.suspend()  # the agent no longer answers, and it does not hold up the others
         clean_libvirtd.path("/var/lib/libvirt/dnsmasq/nbt-lan0.status").write_text("[]")
-        paused = run_module("domain_info", {"uri": clean_libvirtd.uri}, check=True)["domains"][0]
+        # on the hypervisor itself, where the module runs, for libvirt may leave the ARP table to it
+        result = run_module("domain_info", {"uri": "qemu:///system"}, check=True, inside=clean_libvirtd)
+        (paused,) = result["domains"]
         seen = paused["interfaces"][0]["addresses"]
         assert [(entry["address"], entry["source"]) for entry in seen] == [(address, "arp")]
 

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from .._deps import libvirt
 from .connection import Connection
@@ -30,9 +32,10 @@ _NO_ANSWER = (
     "VIR_ERR_ACCESS_DENIED",
     "VIR_ERR_NO_NETWORK",
     "VIR_ERR_NO_DOMAIN",
-    # libvirt 9.0 on a host that has not seen any neighbour yet: "internal error: wrong nlmsg len" (ARP)
-    "VIR_ERR_INTERNAL_ERROR",
 )
+
+_NEIGHBOURS = Path("/proc/net/arp")
+_COMPLETE = 0x2  # ATF_COM, linux/if_arp.h: the neighbour has answered
 
 Found = dict[str, list[dict[str, Any]]]  # by MAC address in lower case
 
@@ -58,7 +61,7 @@ class Addresses:
         if described["agent"] == "connected":
             _merge(interfaces, self._ask_agent(domain))
         if any(not item["addresses"] for item in interfaces):
-            _merge(interfaces, _from_libvirt(domain, "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP", ARP))
+            _merge(interfaces, self._ask_host(domain))
 
     def _read_leases(self, network: str) -> Found:
         try:
@@ -81,6 +84,29 @@ class Addresses:
         except libvirt.libvirtError as error:
             return _nothing(error)
         return _from_libvirt(asked, "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT", AGENT)
+
+    def _ask_host(self, domain: Any) -> Found:
+        """libvirt's view of the ARP table, or the table itself: libvirt 9.0 can't read it from current kernels.
+
+        There NLMSG_DONE comes in the same message as the neighbours, and libvirt says "internal error: wrong nlmsg len".
+        """
+        try:
+            return _from_libvirt(domain, "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP", ARP)
+        except libvirt.libvirtError as error:
+            if not is_code(error, "VIR_ERR_INTERNAL_ERROR"):
+                raise
+        is_local = urlsplit(self._connection.uri).hostname is None
+        return neighbours(_NEIGHBOURS.read_text()) if is_local and _NEIGHBOURS.exists() else {}
+
+
+def neighbours(table: str) -> Found:
+    """The complete entries of a /proc/net/arp."""
+    found: Found = {}
+    for line in table.splitlines()[1:]:
+        address, _type, flags, mac, _mask, _device = line.split()
+        if int(flags, 16) & _COMPLETE:
+            found.setdefault(mac.lower(), []).append({"address": address, "prefix": None, "source": ARP})
+    return found
 
 
 def _from_libvirt(domain: Any, constant: str, source: str) -> Found:
