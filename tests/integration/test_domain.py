@@ -33,7 +33,9 @@ BARE = f"""
     <controller type='pci' index='4' model='pcie-root-port'/>
     <controller type='pci' index='5' model='pcie-root-port'/>
     <controller type='pci' index='6' model='pcie-root-port'/>
-    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{IMAGES}/nbt-a.qcow2'/><target dev='vda' bus='virtio'/></disk>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/><source file='{IMAGES}/nbt-a.qcow2'/><target dev='vda' bus='virtio'/>
+    </disk>
     <disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>
     <interface type='user'><model type='virtio'/></interface>
   </devices>
@@ -149,7 +151,9 @@ def test_fault_6_autostart_is_honoured_in_every_state(module: BoundModule, image
     module.four_steps("domain", {"xml": BARE, "autostart": True})
 
 
-def test_fault_2_a_domain_without_mac_and_uuid_is_unchanged_and_keeps_both(module: BoundModule, images: Daemon, tmp_path: Path) -> None:
+def test_fault_2_a_domain_without_mac_and_uuid_is_unchanged_and_keeps_both(
+    module: BoundModule, images: Daemon, tmp_path: Path
+) -> None:
     source = tmp_path / "domain.xml"
     source.write_text(BARE, encoding="utf-8")
     images.virsh("define", str(source))
@@ -191,7 +195,9 @@ def test_fault_12_a_domain_that_exists_is_updated_by_options(module: BoundModule
 
 
 def test_what_is_taken_out_of_the_xml_is_taken_out_of_the_domain(module: BoundModule, images: Daemon) -> None:
-    with_rng = BARE.replace("</devices>", "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices>")
+    with_rng = BARE.replace(
+        "</devices>", "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices>"
+    )
     with_both = with_rng.replace("<os>", "<iothreads>2</iothreads><os>")
     run(module, {"xml": with_both})
     assert "<rng" in definition(images)
@@ -211,7 +217,9 @@ def test_what_virsh_added_to_an_undeclared_part_stays(module: BoundModule, image
     assert "<rng" in definition(images)
 
 
-def test_an_adopted_domain_is_remembered_by_its_first_change_or_on_request(module: BoundModule, images: Daemon, tmp_path: Path) -> None:
+def test_an_adopted_domain_is_remembered_by_its_first_change_or_on_request(
+    module: BoundModule, images: Daemon, tmp_path: Path
+) -> None:
     source = tmp_path / "domain.xml"
     source.write_text(BARE.replace("<os>", "<iothreads>2</iothreads><os>"), encoding="utf-8")
     images.virsh("define", str(source))
@@ -299,7 +307,9 @@ def pool(images: Daemon) -> Daemon:
 def test_fault_4_undefine_deletes_only_what_was_named(module: BoundModule, pool: Daemon) -> None:
     run(module, {"xml": BARE})
     pool.exec("cp", "/etc/hostname", f"{IMAGES}/nbt-medium.iso")
-    run(module, {"xml": BARE.replace("<target dev='sda'", f"<source file='{IMAGES}/nbt-medium.iso'/><target dev='sda'")})
+    run(
+        module, {"xml": BARE.replace("<target dev='sda'", f"<source file='{IMAGES}/nbt-medium.iso'/><target dev='sda'")}
+    )
     results = module.four_steps("domain", {"name": NAME, "state": "absent", "remove": ["storage"]})
     assert [step["verb"] for step in results[0]["steps"]] == ["delete", "undefine"]
     left = listing(pool)
@@ -462,7 +472,7 @@ def test_validate_finds_a_misspelt_element_before_anything_is_done(module: Bound
     assert not run(module, {"xml": wrong})["changed"]
 
 
-def test_fault_8_the_uri_is_used_as_it_is_written(module: BoundModule) -> None:
+def test_fault_8_the_uri_is_used_as_it_is_written() -> None:
     result = succeed("domain", {"uri": "test:///default", "name": "test"})
     assert not result["changed"]
     assert result["domain"]["type"] == "test"

@@ -18,6 +18,7 @@ from .._xml.document import remove, to_text
 from .._xml.domain_tables import DOMAIN
 from .._xml.merge import normalise
 from .connection import Connection
+from .errors import translate
 from .events import Watch
 
 if TYPE_CHECKING:
@@ -68,10 +69,18 @@ class LiveChanges:
         return Step(
             target=f"running domain {self._name} {_label(difference.path, item)}".rstrip(),
             verb=_VERBS[difference.verb],
-            apply=lambda: row.call(self, difference),
+            apply=lambda: self._apply(row, difference),
             before=_shown(difference.before),
             after=_shown(difference.after),
         )
+
+    def _apply(self, row: _Row, difference: Difference) -> None:
+        try:
+            row.call(self, difference)
+        except libvirt.libvirtError as error:
+            failure = translate(_label(difference.path, _either(difference)), error)
+            failure.message += " The definition has it already: set live: false to leave it to the next start."
+            raise failure from error
 
     def attach(self, difference: Difference) -> None:
         """Plugs a device in."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from .document import attributes, segment
@@ -55,7 +56,10 @@ def _of_children(before: list[Element], after: list[Element], tables: Tables, pa
     path = join(parent, segment((before or after)[0]))
     row = tables.list_rows.get(path)
     unit = row is not None or max(len(before), len(after)) > 1
-    pairs, removed = Matcher(row or UNKNOWN_LIST, tables, path).pair(after, before, equal)
+    if row is not None and row.ordered:
+        pairs, removed = list(zip_longest(after, before[: len(after)])), before[len(after) :]
+    else:
+        pairs, removed = Matcher(row or UNKNOWN_LIST, tables, path).pair(after, before, equal)
     found = [Difference(path, REMOVE, item, None) for item in removed]
     for new, old in pairs:
         if old is None:
