@@ -93,7 +93,7 @@ class Removal:
             "managed_save": state.managed_save,
             "snapshots": self._count(state.handle, "snapshotNum") > 0,
             "checkpoints": self._count(state.handle, "listAllCheckpoints") > 0,
-            "nvram": tree.find("os/nvram") is not None,
+            "nvram": _has_variables(tree),
             "tpm": tree.find("devices/tpm/backend[@type='emulator']") is not None,
         }
         return {name for name, there in found.items() if there}
@@ -211,6 +211,14 @@ class Removal:
 
         target = f"volume {image.pool}/{image.volume} (disk {image.target})"
         return Step(target, "delete", apply, f"{image.path}\n", "")
+
+
+def _has_variables(tree: Element) -> bool:
+    """Whether a domain has UEFI variables; with firmware='efi' libvirt makes the file at the first start."""
+    system, loader = tree.find("os"), tree.find("os/loader")
+    if tree.find("os/nvram") is not None or (system is not None and system.get("firmware") == "efi"):
+        return True
+    return loader is not None and loader.get("type") == "pflash" and loader.get("stateless") != "yes"
 
 
 def _pool_targets(connection: Connection) -> dict[str, str]:
