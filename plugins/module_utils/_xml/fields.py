@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rows that say which option is which part of the XML: for the spec, to write and to read. Private to this collection."""
+"""Rows that say which option is which part of the XML, for specs, writing and reading. Private to this collection."""
 
 from __future__ import annotations
 

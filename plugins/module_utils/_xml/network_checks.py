@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Union
 
 from .._errors import DeclarationError
+from .network_fields import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -20,6 +21,7 @@ Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 _MAC = re.compile(r"([0-9a-f]{1,2}:){5}[0-9a-f]{1,2}", re.IGNORECASE)
 _HOST_MODES = ("bridge", "private", "vepa", "passthrough", "hostdev")
 _SMALLEST_MTU, _LARGEST_MTU = 68, 65535  # include/net/ip.h (RFC 791), and libvirt's unsigned short
+_SHORTEST_LEASE = 120  # seconds, dnsmasq(8)
 _BRIDGE_LENGTH = 15  # IFNAMSIZ of Linux, less the final zero
 
 
@@ -33,6 +35,7 @@ def check_network(network: Element) -> None:
         _check_nat,
         _check_macs,
         _check_addresses,
+        _check_leases,
         _check_dns,
         _check_routes,
     ):
@@ -211,6 +214,16 @@ def _check_host(host: Element, interface: Interface, seen: dict[str, str], addre
             f"own."
         )
     addresses[address] = f"the DHCP host {who}"
+
+
+def _check_leases(network: Element) -> None:
+    for lease in network.iterfind("ip/dhcp/*/lease"):
+        expiry, unit = lease.get("expiry", ""), lease.get("unit", "minutes")
+        if expiry.isdigit() and 0 < int(expiry) * LEASE_SECONDS.get(unit, 60) < _SHORTEST_LEASE:
+            raise DeclarationError(
+                f"A DHCP lease of {expiry} {unit} is too short for dnsmasq. Give at least {_SHORTEST_LEASE} seconds, "
+                f"or 0 for a lease that never ends."
+            )
 
 
 def _check_dns(network: Element) -> None:

@@ -15,7 +15,7 @@ from .fields import Custom, Field, Group, Items, Row, Texts
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-_LEASE_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
+LEASE_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 _ON_OFF = ("on", "off")
 _REQUIRED = {"required": True}
 
@@ -70,7 +70,7 @@ def _read_lease(item: Element) -> int | None:
     lease = item.find("lease")
     if lease is None or not lease.get("expiry", "").isdigit():
         return None
-    return int(lease.get("expiry", "0")) * _LEASE_SECONDS.get(lease.get("unit", "minutes"), 60)
+    return int(lease.get("expiry", "0")) * LEASE_SECONDS.get(lease.get("unit", "minutes"), 60)
 
 
 _LEASE = Custom("lease_time", _write_lease, _read_lease, {"type": "int"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._deps import etree
 from .document import remove
+from .network_fields import LEASE_SECONDS
 from .tables import Discriminator, ListRow, Tables
 from .values import same_address, same_caseless, same_integer, same_uuid
 
@@ -21,7 +22,6 @@ RECORD = "{https://nestbox.virt/xmlns/network/1}network"
 
 # libvirt makes the bridge of these itself; in all others guests use what the host has
 _VIRTUAL_MODES = (None, "nat", "route", "open")
-_LEASE_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600}
 DEFAULT_PORTS = ("1024", "65535")  # src/network/network_driver.c
 # the order in which libvirt writes the children of an element; what is not named comes last
 _ORDER: dict[str, tuple[str, ...]] = {
@@ -69,11 +69,11 @@ def _one_lease_spelling(tree: Element) -> None:
     """60 minutes are 1 hour, and a bare number counts minutes."""
     for lease in tree.iterfind("ip/dhcp/*/lease"):
         expiry, unit = lease.get("expiry", ""), lease.get("unit", "minutes")
-        if not expiry.isdigit() or unit not in _LEASE_SECONDS:
+        if not expiry.isdigit() or unit not in LEASE_SECONDS:
             continue
-        seconds = int(expiry) * _LEASE_SECONDS[unit]
-        unit = next(name for name in ("hours", "minutes", "seconds") if seconds % _LEASE_SECONDS[name] == 0)
-        lease.set("expiry", str(seconds // _LEASE_SECONDS[unit]))
+        seconds = int(expiry) * LEASE_SECONDS[unit]
+        unit = next(name for name in ("hours", "minutes", "seconds") if seconds % LEASE_SECONDS[name] == 0)
+        lease.set("expiry", str(seconds // LEASE_SECONDS[unit]))
         if seconds:
             lease.set("unit", unit)
         else:  # libvirt writes no unit for a lease that never ends
@@ -85,7 +85,6 @@ def _one_forward_spelling(tree: Element) -> None:
     forward = tree.find("forward")
     if forward is None:
         return
-    forward.set("mode", forward.get("mode", "nat"))
     device = forward.attrib.pop("dev", "")
     if forward.find("pf") is not None:
         for item in (*forward.findall("interface"), *forward.findall("address")):
@@ -105,7 +104,7 @@ def _one_order(tree: Element) -> None:
 def with_default_ports(tree: Element) -> None:
     """A running network has the ports that libvirt takes when none are defined."""
     forward = tree.find("forward")
-    if forward is not None and forward.get("mode") == "nat" and forward.find("nat/port") is None:
+    if forward is not None and forward.get("mode", "nat") == "nat" and forward.find("nat/port") is None:
         nat = forward.find("nat")
         nat = etree.SubElement(forward, "nat") if nat is None else nat
         etree.SubElement(nat, "port", dict(zip(("start", "end"), DEFAULT_PORTS)))
