@@ -20,11 +20,12 @@ from tests.conftest import BoundModule
 MIB = 1024 * 1024
 PATH = "/var/lib/libvirt/images"
 PASSPHRASE = "nbt-a-passphrase-nobody-may-see"
-SECRET = "<secret ephemeral='no' private='yes'><uuid>{uuid}</uuid><usage type='volume'><volume>{path}</volume></usage></secret>"
+SECRET = """<secret ephemeral='no' private='yes'><uuid>{uuid}</uuid>
+<usage type='volume'><volume>{path}</volume></usage></secret>"""
 UUID = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def images(module: BoundModule) -> Path:
     """The directory of an active pool called nbt, as the host finds it."""
     succeed("pool", {"uri": module.daemon.uri, "name": "nbt", "type": "dir", "target": PATH, "state": "active"})
@@ -120,9 +121,10 @@ def test_xml_alone_and_typed_options_over_it(module: BoundModule, images: Path) 
     assert qemu_img(images / "x.qcow2")["virtual-size"] == 16 * MIB
 
 
-def test_a_volume_that_virsh_made_is_unchanged(module: BoundModule, images: Path) -> None:
+def test_a_volume_that_virsh_made_is_unchanged(module: BoundModule) -> None:
     for kind in ("raw", "qcow2", "vmdk"):
-        xml = f"<volume><name>v.{kind}</name><capacity unit='M'>5</capacity><target><format type='{kind}'/></target></volume>"
+        xml = f"""<volume><name>v.{kind}</name><capacity unit='M'>5</capacity>
+        <target><format type='{kind}'/></target></volume>"""
         module.daemon.exec("virsh", "-q", "vol-create", "nbt", "/dev/stdin", stdin=None, input=xml)
         for check in (True, False):
             expect_changed(volume(module, xml=xml, check=check), f"a {kind} volume of virsh", changed=False)
@@ -195,7 +197,7 @@ def test_the_content_of_an_existing_volume_is_its_guests(module: BoundModule, im
     assert (images / "s.raw").read_bytes().startswith(b"written by a guest")
 
 
-def test_sources_that_can_not_be_right(module: BoundModule, images: Path, qcow2: Path, raw: Path, tmp_path: Path) -> None:
+def test_sources_that_can_not_be_right(module: BoundModule, qcow2: Path, raw: Path, tmp_path: Path) -> None:
     packed, overlay = tmp_path / "image.xz", tmp_path / "overlay.qcow2"
     packed.write_bytes(b"\xfd7zXZ\x00" + bytes(100))
     create = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(qcow2), str(overlay)]
@@ -236,20 +238,20 @@ def test_growing_and_shrinking(module: BoundModule, images: Path, kind: str) -> 
     assert qemu_img(images / name)["virtual-size"] == 4 * MIB
 
 
-def test_a_full_volume_does_not_shrink(module: BoundModule, images: Path) -> None:
+def test_a_full_volume_does_not_shrink(module: BoundModule) -> None:
     volume(module, name="v.raw", capacity="8M", allocation="8M")
     result = volume(module, name="v.raw", capacity="4M", shrink=True)
     assert (result["error"]["code"], "below the 8 MiB" in result["msg"]) == ("unsupported", True)
 
 
-def test_a_backing_file_does_not_shrink(module: BoundModule, images: Path) -> None:
+def test_a_backing_file_does_not_shrink(module: BoundModule) -> None:
     volume(module, name="base.qcow2", capacity="8M", format="qcow2")
     volume(module, name="top.qcow2", backing={"volume": "base.qcow2"})
     refused = volume(module, name="base.qcow2", capacity="4M", shrink=True)
     assert refused["error"]["used_by"] == ["overlay nbt/top.qcow2"]
 
 
-def test_what_can_not_be_changed_is_a_conflict(module: BoundModule, images: Path) -> None:
+def test_what_can_not_be_changed_is_a_conflict(module: BoundModule) -> None:
     volume(module, name="base.qcow2", capacity="8M", format="qcow2")
     volume(module, name="v.qcow2", capacity="8M", format="qcow2")
     before = module.daemon.state()
@@ -302,7 +304,15 @@ def _opens(path: Path, kind: str, passphrase: str) -> bool:
     prefix = "driver=luks,file" if kind == "raw" else "driver=qcow2,encrypt.format=luks,file"
     key = "key-secret=s" if kind == "raw" else "encrypt.key-secret=s"
     options = [f"{prefix}.driver=file", f"file.filename={path}", key]
-    command = ["qemu-io", "--object", f"secret,id=s,data={passphrase}", "--image-opts", ",".join(options), "-c", "read 0 512"]
+    command = [
+        "qemu-io",
+        "--object",
+        f"secret,id=s,data={passphrase}",
+        "--image-opts",
+        ",".join(options),
+        "-c",
+        "read 0 512",
+    ]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
@@ -320,7 +330,7 @@ def test_a_secret_of_the_users_own(module: BoundModule, images: Path) -> None:
     assert UUID in secrets(module.daemon), "a secret that is not ours stays"
 
 
-def test_a_lost_secret_is_kept_again(module: BoundModule, images: Path) -> None:
+def test_a_lost_secret_is_kept_again(module: BoundModule) -> None:
     options = {"name": "s.raw", "capacity": "8M", "encryption": {"passphrase": PASSPHRASE}}
     volume(module, **options)
     with module.daemon.connect() as connection:
@@ -354,8 +364,11 @@ def test_wipe_overwrites_before_it_deletes(module: BoundModule, images: Path, tm
 
 DOMAIN = """<domain type='qemu'><name>nbt-user</name><memory unit='MiB'>32</memory><os><type>hvm</type></os>
 <devices>{disk}</devices></domain>"""
-FILE_DISK = "<disk type='file' device='{device}'><driver name='qemu' type='raw'/><source file='{path}'/><target dev='{dev}' bus='{bus}'/></disk>"
-VOLUME_DISK = "<disk type='volume' device='disk'><source pool='nbt' volume='v.raw'/><target dev='vda' bus='virtio'/></disk>"
+FILE_DISK = """<disk type='file' device='{device}'><driver name='qemu' type='raw'/><source file='{path}'/>
+<target dev='{dev}' bus='{bus}'/></disk>"""
+VOLUME_DISK = (
+    "<disk type='volume' device='disk'><source pool='nbt' volume='v.raw'/><target dev='vda' bus='virtio'/></disk>"
+)
 
 
 @pytest.mark.parametrize(
@@ -367,7 +380,7 @@ VOLUME_DISK = "<disk type='volume' device='disk'><source pool='nbt' volume='v.ra
     ],
     ids=["file", "cdrom", "volume"],
 )
-def test_fault_4_an_image_that_a_domain_uses_is_not_deleted(module: BoundModule, images: Path, disk: str) -> None:
+def test_fault_4_an_image_that_a_domain_uses_is_not_deleted(module: BoundModule, disk: str) -> None:
     volume(module, name="v.raw", capacity="1M")
     with module.daemon.connect() as connection:
         connection.defineXML(DOMAIN.format(disk=disk))
@@ -394,7 +407,7 @@ def test_fault_4_a_backing_file_is_not_deleted(module: BoundModule, images: Path
 
 
 @pytest.fixture
-def guest(module: BoundModule, images: Path) -> str:
+def guest(module: BoundModule) -> str:
     """A running domain on v.raw; it has nothing to boot, and needs nothing more."""
     volume(module, name="v.raw", capacity="8M", allocation="0")
     with module.daemon.connect() as connection:
@@ -413,14 +426,15 @@ def test_a_running_guests_disk_grows_live(module: BoundModule, images: Path, gue
     assert (images / "v.raw").stat().st_size == 24 * MIB
 
 
-def test_a_running_guests_disk_does_not_shrink_and_is_not_cloned(module: BoundModule, images: Path, guest: str) -> None:
+def test_a_running_guests_disk_does_not_shrink_and_is_not_cloned(module: BoundModule, guest: str) -> None:
     for options in ({"name": "v.raw", "capacity": "4 MiB", "shrink": True}, {"name": "copy.raw", "clone_of": "v.raw"}):
         result = volume(module, **options)
         assert result["error"]["code"] == "refused"
         assert f"running domain {guest} (vda)" in result["msg"]
 
 
-def test_a_running_guests_permissions_are_left_alone(module: BoundModule, images: Path, guest: str) -> None:
+@pytest.mark.usefixtures("guest")
+def test_a_running_guests_permissions_are_left_alone(module: BoundModule) -> None:
     result = volume(module, name="v.raw", permissions={"owner": 1234})
     assert (result["changed"], len(result["warnings"])) == (False, 1)
 
@@ -430,7 +444,11 @@ def test_a_running_guests_permissions_are_left_alone(module: BoundModule, images
 BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "no capacity": ({"name": "v"}, "bad_declaration", "has no capacity"),
     "no size": ({"name": "v", "capacity": "ten"}, "bad_declaration", "which is not a size"),
-    "no size in xml": ({"xml": "<volume><name>v</name><capacity>x</capacity></volume>"}, "bad_declaration", "capacity in xml"),
+    "no size in xml": (
+        {"xml": "<volume><name>v</name><capacity>x</capacity></volume>"},
+        "bad_declaration",
+        "capacity in xml",
+    ),
     "malformed": ({"xml": "<volume><name>v</volume>"}, "bad_declaration", "line 1"),
     "another root": ({"xml": "<pool/>"}, "bad_declaration", "<pool>"),
     "two names": ({"name": "v", "xml": "<volume><name>w</name></volume>"}, "bad_declaration", "but w in xml"),
@@ -443,9 +461,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize(("options", "code", "part"), BAD.values(), ids=BAD)
-def test_bad_declarations_are_explained(
-    module: BoundModule, images: Path, options: dict[str, Any], code: str, part: str
-) -> None:
+def test_bad_declarations_are_explained(module: BoundModule, options: dict[str, Any], code: str, part: str) -> None:
     before = module.daemon.state()
     for check in (True, False):
         result = volume(module, check=check, **options)
@@ -454,13 +470,13 @@ def test_bad_declarations_are_explained(
     module.daemon.assert_unchanged(before, "a bad declaration")
 
 
-def test_an_overlay_smaller_than_its_backing_file(module: BoundModule, images: Path) -> None:
+def test_an_overlay_smaller_than_its_backing_file(module: BoundModule) -> None:
     volume(module, name="base.raw", capacity="8M")
     result = volume(module, name="top.qcow2", capacity="4M", backing={"volume": "base.raw"})
     assert (result["error"]["code"], "has 8 MiB" in result["msg"]) == ("bad_declaration", True)
 
 
-def test_an_inactive_pool_is_named(module: BoundModule, images: Path) -> None:
+def test_an_inactive_pool_is_named(module: BoundModule) -> None:
     module("pool", {"name": "nbt", "state": "inactive"})
     result = volume(module, name="v", capacity="1M")
     assert (result["error"]["code"], "its pool nbt is inactive" in result["msg"]) == ("conflict", True)

@@ -201,8 +201,8 @@ class VolumeResource(Resource[CurrentVolume]):
         taken = int(current.existing.findtext("allocation") or 0)
         if wanted < taken:
             raise UnsupportedError(
-                f"The volume {self._name} can't shrink {sizes}: libvirt does not go below the {format_size(taken)} that it "
-                f"takes on disk. Copy it into a smaller one.",
+                f"The volume {self._name} can't shrink {sizes}: libvirt does not go below the {format_size(taken)} "
+                "that it takes on disk. Copy it into a smaller one.",
                 details={"allocation_bytes": taken, "declared_bytes": wanted},
             )
         users = [str(user) for user in self._users(current) if user.running or user.backing]
