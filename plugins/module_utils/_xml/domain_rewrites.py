@@ -37,13 +37,16 @@ def one_listen_spelling(tree: Element) -> None:
 
 
 def automatic_ports(tree: Element) -> None:
-    """With autoport the numbers are the running domain's, and port='-1' is another way to ask for it."""
+    """With autoport the numbers are the running domain's; port='-1' also asks for it; a socket has no port at all."""
     for graphics in tree.iterfind("devices/graphics"):
         if graphics.get("port") == "-1" and graphics.get("autoport") is None:
             graphics.set("autoport", "yes")
-        if graphics.get("autoport") == "yes":
-            for name in ("port", "tlsPort"):
-                graphics.attrib.pop(name, None)
+        names = ("port", "tlsPort") if graphics.get("autoport") == "yes" else ()
+        listen = graphics.find("listen")
+        if listen is not None and listen.get("type") in ("none", "socket"):
+            names = ("port", "tlsPort", "autoport")
+        for name in names:
+            graphics.attrib.pop(name, None)
 
 
 def own_aliases_only(tree: Element) -> None:
@@ -86,12 +89,28 @@ def sources_of_a_run(tree: Element) -> None:
         source.attrib.pop("bridge", None)
 
 
-def no_empty_source(tree: Element) -> None:
-    """An empty drive can be written with an empty file name, or without a source."""
+def empty_drives(tree: Element) -> None:
+    """An empty drive can be written with an empty file name, or without a source, and then it is one for files."""
     for disk in tree.iterfind("devices/disk"):
         source = disk.find("source")
         if source is not None and not len(source) and not any(source.attrib.values()):
             remove(source)
+        if disk.find("source") is None and disk.get("type") in ("network", "volume"):
+            disk.set("type", "file")
+
+
+def no_snapshot_of_read_only(tree: Element) -> None:
+    """What is read-only takes no part in snapshots, said or not."""
+    for disk in tree.iterfind("devices/disk[@snapshot='no']"):
+        if disk.get("device") == "cdrom" or disk.find("readonly") is not None:
+            del disk.attrib["snapshot"]
+
+
+def no_timeout_without_menu(tree: Element) -> None:
+    """libvirt drops the time to wait in a boot menu that there is not."""
+    for menu in tree.iterfind("os/bootmenu"):
+        if menu.get("enable") in (None, "no"):
+            menu.attrib.pop("timeout", None)
 
 
 def iscsi_unit(tree: Element) -> None:
@@ -166,6 +185,17 @@ def current_memory_follows(current: Element, declared: Element, merged: Element)
         target.attrib.update(dict(wanted.attrib))
 
 
+def current_memory_fits(_current: Element, _declared: Element, merged: Element) -> None:
+    """There can't be more memory in use than there is; libvirt lowers it."""
+    memory, balloon = merged.find("memory"), merged.find("currentMemory")
+    if memory is None or balloon is None:
+        return
+    most, used = (_kib(item.text, item.get("unit")) for item in (memory, balloon))
+    if most is not None and used is not None and used > most:
+        balloon.text = str(most)
+        balloon.set("unit", "KiB")
+
+
 def current_vcpus_fit(_current: Element, declared: Element, merged: Element) -> None:
     """A smaller maximum takes the number of active vCPUs with it."""
     wanted, vcpu = declared.find("vcpu"), merged.find("vcpu")
@@ -193,15 +223,12 @@ def _target_type(device: Element) -> str | None:
 
 
 def _is_chosen_socket(device: Element, source: Element) -> bool:
-    target = device.find("target")
+    target, path = device.find("target"), source.get("path")
     name = None if target is None else target.get("name")
-    pattern = rf".*/channel/(target/)?([^/]+\.|[^/]+/){re.escape(name or '')}"
-    return (
-        device.tag == "channel"
-        and device.get("type") == "unix"
-        and name is not None
-        and re.fullmatch(pattern, source.get("path", "")) is not None
-    )
+    if device.tag != "channel" or device.get("type") != "unix" or name is None:
+        return False
+    pattern = rf".*/channel/(target/)?([^/]+\.|[^/]+/){re.escape(name)}"
+    return source.get("mode", "bind") == "bind" and (path is None or re.fullmatch(pattern, path) is not None)
 
 
 def _kib(text: str | None, unit: str | None) -> int | None:

@@ -52,6 +52,16 @@ def _like_the_other_channels(channel: Element) -> bool:
     return graphics is not None and channel.get("mode") == graphics.get("defaultMode", "any")
 
 
+def _is_raw(protocol: Element) -> bool:
+    """Bytes as they come, which libvirt writes down for TCP only."""
+    return protocol.get("type") == "raw"
+
+
+def _is_unlimited(limit: Element) -> bool:
+    """libvirt's number for "no limit" (VIR_DOMAIN_MEMORY_PARAM_UNLIMITED), in KiB."""
+    return (limit.text or "").isdigit() and int(limit.text or "0") >= 9007199254740991
+
+
 def _is_itco(element: Element) -> bool:
     """q35 has this watchdog built in; newer libvirt writes it down (since 9.1)."""
     return element.get("model") == "itco"
@@ -61,7 +71,8 @@ DOMAIN = Tables(
     root="domain",
     lists={
         "devices/disk": ListRow(keys=("target/@dev", "alias/@name")),
-        "devices/controller": ListRow(keys=("@type,@index", "alias/@name"), generated=_always),
+        # the model tells the companions of a USB 2 controller apart, which share its index
+        "devices/controller": ListRow(keys=("@type,@index,@model", "@type,@index", "alias/@name"), generated=_always),
         "devices/interface": ListRow(keys=("mac/@address", "alias/@name")),
         "devices/filesystem": ListRow(keys=("target/@dir", "alias/@name")),
         "devices/graphics": ListRow(keys=("@type",)),
@@ -92,7 +103,8 @@ DOMAIN = Tables(
         "devices/interface/vlan/tag": ListRow(keys=("@id",)),
         "cpu/feature": ListRow(keys=("@name",)),
         "cpu/numa/cell": ListRow(keys=("@id",)),
-        "cpu/numa/cell/distances/sibling": ListRow(keys=("@id",)),
+        # libvirt completes the matrix: each cell's distance to itself, and the way back
+        "cpu/numa/cell/distances/sibling": ListRow(keys=("@id",), generated=_always),
         "clock/timer": ListRow(keys=("@name",)),
         "cputune/vcpupin": ListRow(keys=("@vcpu",)),
         "cputune/iothreadpin": ListRow(keys=("@iothread",)),
@@ -131,6 +143,7 @@ DOMAIN = Tables(
         "devices/interface/source/ip/@address": same_address,
         "devices/*/route/@address": same_address,
         "devices/*/route/@gateway": same_address,
+        "devices/interface/model/@type": same_caseless,
         "devices/filesystem/@fmode": same_octal,
         "devices/filesystem/@dmode": same_octal,
         "devices/video/model/@vram": same_video_memory,
@@ -164,9 +177,9 @@ DOMAIN = Tables(
         "devices/memory/source/pagesize": SizeRow(),
         "devices/memory/source/alignsize": SizeRow(),
         "devices/shmem/size": SizeRow(unit="bytes", granularity=1),
-        "devices/disk/driver/metadata_cache/max_size": SizeRow(unit="bytes", granularity=1),
+        "**/metadata_cache/max_size": SizeRow(unit="bytes", granularity=1),
         "devices/controller/pcihole64": SizeRow(),
-        "features/smm/tseg": SizeRow(unit="bytes", granularity=1),
+        "features/smm/tseg": SizeRow(unit="MiB", granularity=1),
         "features/tcg/tb-cache": SizeRow(),
         "cputune/cachetune/cache/@size": SizeRow(),
     },
@@ -176,8 +189,8 @@ DOMAIN = Tables(
         ("devices/interface/target/@dev", r"(vnet|vif|macvtap|macvlan)\d+(\.\d+)?"),
         "devices/interface/source/@portid",
         "devices/*/@tty",
-        "devices/*/source/@index",
-        "devices/disk/backingStore/@index",
+        "**/source/@index",
+        "**/backingStore/@index",
         "devices/disk/mirror",
         "devices/channel/target/@state",
         "seclabel/imagelabel",
@@ -203,18 +216,23 @@ DOMAIN = Tables(
         # libvirt reads these and does not write them
         "devices/*/source/host/@transport": "tcp",
         "devices/disk/transient/@shareBacking": "no",
+        "devices/disk/target/@tray": "closed",
         "devices/disk/iotune/*": "0",
         "devices/graphics/@defaultMode": "any",
         "devices/graphics/@fullscreen": "no",
         "devices/graphics/channel": _like_the_other_channels,
         "devices/interface/target": _nothing_in_it,
         "devices/redirfilter/usbdev/@*": "-1",
+        "devices/*/protocol": _is_raw,
+        "devices/*/backend/protocol": _is_raw,
+        "devices/video/model/@primary": "no",
+        "memtune/*": _is_unlimited,
         "cpu/model": _no_text,
     },
     containers=("devices", "os", "features", "metadata"),
-    kept=("uuid", "name", "devices/interface/mac", "devices/*/address", "devices/*/alias", "devices/emulator"),
+    kept=("uuid", "name", "devices/interface/mac", "devices/*/address", "devices/emulator"),
     opaque=("metadata/*",),
-    noise=("devices/*/address", "devices/*/alias"),
+    noise=("devices/*/address",),
     rewrites=(
         rewrites.one_listen_spelling,
         rewrites.automatic_ports,
@@ -222,7 +240,9 @@ DOMAIN = Tables(
         rewrites.sources_of_a_run,
         rewrites.console_is_serial,
         rewrites.numbers_of_consoles,
-        rewrites.no_empty_source,
+        rewrites.empty_drives,
+        rewrites.no_snapshot_of_read_only,
+        rewrites.no_timeout_without_menu,
         rewrites.iscsi_unit,
         rewrites.label_only_if_static,
         rewrites.one_scheduler_row_each,
@@ -232,6 +252,7 @@ DOMAIN = Tables(
     adjust=(
         rewrites.memory_is_the_sum,
         rewrites.current_memory_follows,
+        rewrites.current_memory_fits,
         rewrites.current_vcpus_fit,
         rewrites.iothreads_fit,
     ),
