@@ -20,6 +20,7 @@ from ansible_collections.nestbox.virt.plugins.module_utils._xml.document import 
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.domain_tables import DOMAIN
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.merge import merge, normalise
 from tests.bench.daemon import Daemon
+from tests.conftest import BoundModule
 from tests.unit.test_domain_options import Case, golden_cases, load, params_of
 
 # completed: the new ones among them, with what makes a good domain out of few options
@@ -50,6 +51,24 @@ def test_options_can_be_defined_and_stay(clean_libvirtd: Daemon, case: Case) -> 
     again = completed(merge(current, tree, DOMAIN, emptied=emptied), params, host, current)
     assert to_text(again) == to_text(current)
     assert equal(again, current)
+
+
+@pytest.mark.parametrize("case", _FOR_QEMU)
+def test_an_existing_domain_takes_the_options_and_then_stays(module: BoundModule, case: Case) -> None:
+    """From a domain with the defaults, which has some of what the cases take away, to what the case declares."""
+    full = {"disks": [{"file": "/images/old.img"}, {"device": "cdrom", "file": "/images/old.iso"}], "tags": ["old"]}
+    full |= {"tpm": {"version": "2.0"}, "watchdog": {"model": "i6300esb"}, "interfaces": [{"network": "default"}]}
+    uuid = {"uuid": case["options"]["uuid"]} if "uuid" in case["options"] else {}
+    args = {**case["options"], **uuid, "name": "nbt-options"}
+    base = {"name": "nbt-options", "type": args.get("type", "qemu"), "machine": args.get("machine", "q35"), **uuid}
+    assert module("domain", {**base, **full})["failed"] is False
+    foreseen = module("domain", args, check=True)
+    done = module("domain", args)
+    assert not foreseen["failed"], foreseen["msg"]
+    assert not done["failed"], done["msg"]
+    assert foreseen["changed"] is done["changed"]
+    again = module("domain", args)
+    assert (again["failed"], again["changed"]) == (False, False), again
 
 
 def test_the_host_is_what_libvirt_says(clean_libvirtd: Daemon) -> None:

@@ -88,7 +88,7 @@ class Addresses:
     def _ask_host(self, domain: Any) -> Found:
         """libvirt's view of the ARP table, or the table itself: libvirt 9.0 can't read it from current kernels.
 
-        There NLMSG_DONE comes in the same message as the neighbours, and libvirt says "internal error: wrong nlmsg len".
+        There NLMSG_DONE comes together with the neighbours, and libvirt says "internal error: wrong nlmsg len".
         """
         try:
             return _from_libvirt(domain, "VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP", ARP)

@@ -35,6 +35,8 @@ def completed(merged: Element, params: Params, host: HostFacts, current: Element
     _complete_devices(tree, params, seen, current)
     _rule_out(tree, params)
     _rule_out_of_disks(tree, params, seen)
+    if current is not None:
+        _free_addresses(tree, current)
     if current is not None and not params.get("xml"):
         _keep_others(tree, params, current)
     return tree
@@ -104,6 +106,18 @@ def _remove_all(tree: Element, *paths: str) -> None:
     for path in paths:
         for item in tree.findall(path):
             remove(item)
+
+
+def _free_addresses(tree: Element, current: Element) -> None:
+    """A disk that goes to another bus leaves its address on the old one, and libvirt chooses another."""
+    for disk in tree.iterfind("devices/disk"):
+        target = disk.find("target")
+        old = None if target is None else current.find(f"devices/disk/target[@dev='{target.get('dev')}']")
+        if target is None or old is None or old.get("bus") == target.get("bus"):
+            continue
+        address, before = disk.find("address"), old.find("../address")
+        if address is not None and before is not None and dict(address.attrib) == dict(before.attrib):
+            disk.remove(address)
 
 
 def _keep_others(tree: Element, params: Params, current: Element) -> None:
