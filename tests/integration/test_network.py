@@ -16,7 +16,10 @@ from xml.etree import ElementTree as ET
 import pytest
 import yaml
 
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.connection import Connection
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.network import NetworkResource
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.network_options import options_spec
+from tests.bench.module import run_module
 
 if TYPE_CHECKING:
     from tests.conftest import BoundModule
@@ -239,6 +242,37 @@ def test_the_record_is_not_written_by_itself(module: BoundModule) -> None:
     assert "urn:a" in _xml(module), "other people's metadata stays"
 
 
+STEPS = 7
+
+
+@pytest.mark.parametrize("done", range(STEPS + 1))
+def test_a_daemon_that_dies_after_a_step_costs_one_more_run(module: BoundModule, done: int) -> None:
+    """Killed after each step of a plan: the next run reaches the declared state."""
+    first = "<network><forward/><dns><txt name='a' value='b'/></dns><ip address='198.51.100.1' prefix='24'/></network>"
+    _prepare(module, [{"xml": first, "state": "active"}])
+    hosts = "<host ip='198.51.100.7'><hostname>seven</hostname></host>"
+    dhcp = "<host mac='52:54:00:00:00:01' ip='198.51.100.10'/><range start='198.51.100.20' end='198.51.100.30'/>"
+    second = f"""<network><forward/><mtu size='1400'/><dns>{hosts}</dns>
+                 <ip address='198.51.100.1' prefix='24'><dhcp>{dhcp}</dhcp></ip></network>"""
+    args = {"name": NAME, "xml": second, "state": "active", "autostart": True}
+    params = {**dict.fromkeys([*options_spec(), "uuid"]), "restart": "never", "force": False, **args}
+    with Connection(module.daemon.uri, read_only=False) as connection:
+        resource = NetworkResource(connection, params)
+        steps = resource.plan(resource.read()).steps
+        assert len(steps) + 1 == STEPS
+        for step in steps[:done]:
+            step.apply()
+    module.daemon.kill()
+    module.daemon.start()
+    result = module("network", args)
+    assert not result["failed"], result["msg"]
+    assert result["changed"] is (done < len(steps))
+    assert module("network", args, check=True)["changed"] is False
+    assert _sections(_xml(module)) == _sections(_xml(module, "--inactive"))
+    assert _dnsmasq(module, "addnhosts").split() == ["198.51.100.7", "seven"]
+    assert "txt" not in _xml(module).partition("</metadata>")[2]
+
+
 # -- restart with guests -------------------------------------------------------------------------------------------
 
 
@@ -263,9 +297,6 @@ def test_a_restart_plugs_running_guests_in_again(module: BoundModule) -> None:
 @pytest.mark.parametrize("after", ["hold guests", "stop", "start"])
 def test_a_restart_that_was_cut_off_is_finished(module: BoundModule, after: str) -> None:
     """Guests that an interrupted run left waiting come back with the next run."""
-    from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.connection import Connection
-    from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.network import NetworkResource
-
     _prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}, {"mtu": 1400}])
     _start_guest(module)
     bridge = module("network_info", {"name": [NAME]})["networks"][0]["bridge"]
@@ -363,7 +394,7 @@ def test_fault_6_autostart_in_every_state(module: BoundModule, state: str, there
     assert module.four_steps("network", {**args, "autostart": False})[1]["network"]["autostart"] is False
 
 
-# -- network_info --------------------------------------------------------------------------------------------------------
+# -- network_info ------------------------------------------------------------------------------------------------------
 
 
 def test_info_reads_all_one_and_some(module: BoundModule) -> None:
@@ -390,6 +421,15 @@ def test_info_says_what_waits_for_a_restart(module: BoundModule) -> None:
     assert "1400" in told["restart_reasons"][0]
 
 
+def test_other_drivers_have_networks_too() -> None:
+    """The test driver has no ports, no leases and no separate definition."""
+    told = run_module("network_info", {"uri": "test:///default"})
+    assert [network["name"] for network in told["networks"]] == ["default"]
+    entry = {"ip": "192.0.2.7", "hostnames": ["seven"]}
+    done = run_module("network", {"uri": "test:///default", "name": "default", "dns": {"hosts": [entry]}})
+    assert done["network"]["dns"]["hosts"] == [entry]
+
+
 def test_info_lists_leases(module: BoundModule) -> None:
     """A lease as dnsmasq's helper of libvirt leaves it."""
     _prepare(module, [NAT])
@@ -408,7 +448,7 @@ def test_info_lists_leases(module: BoundModule) -> None:
     ]
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------
+# -- bad input ---------------------------------------------------------------------------------------------------------
 
 BAD = yaml.safe_load((_HERE / "network_bad_input.yml").read_text())
 

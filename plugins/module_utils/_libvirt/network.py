@@ -104,9 +104,13 @@ class NetworkResource(Resource[Found]):
         state = current.state
         if state is None:
             return
-        self._refuse_cutting_off(state, "removed")
+        self._refuse_cutting_off(current, "removed")
         if state.active:
             plan.add(self._step("stop", lambda: self._network().destroy(), before="active"))
+        waiting = current.waiting_network
+        if waiting is not None:  # force: true, or nobody waits there
+            gone = self._handle.networkLookupByName
+            plan.add(self._step("let guests go", lambda: gone(waiting).destroy(), before=waiting))
         if state.persistent:
             plan.add(self._step("undefine", lambda: self._network().undefine(), before=to_text(state.defined)))
 
@@ -141,7 +145,7 @@ class NetworkResource(Resource[Found]):
         merged = self._merged(state)
         stays_active = state.active and wanted != "inactive"
         if state.active and wanted == "inactive":
-            self._refuse_cutting_off(state, "stopped")
+            self._refuse_cutting_off(current, "stopped")
         before, reasons, restart = state.defined, [], False
         if stays_active and state.live is not None:
             paths = self._live_paths(state, merged)
@@ -250,15 +254,16 @@ class NetworkResource(Resource[Found]):
 
     # -- refusals ---------------------------------------------------------------------------------------------
 
-    def _refuse_cutting_off(self, state: NetworkState, verb: str) -> None:
-        if not state.guests or self._params["force"]:
+    def _refuse_cutting_off(self, current: Found, verb: str) -> None:
+        guests = (*(current.state.guests if current.state else ()), *current.waiting)
+        if not guests or self._params["force"]:
             return
-        names = ", ".join(sorted({guest.domain for guest in state.guests}))
+        names = ", ".join(sorted({guest.domain for guest in guests}))
         raise RefusedError(
             f"{self._label} was to be {verb}, but these running guests are on it and would lose their connection: "
             f"{names}. "
             f"Stop them or move them first, or set force: true.",
-            details={"guests": [guest.describe() for guest in state.guests]},
+            details={"guests": [guest.describe() for guest in guests]},
         )
 
     def _refuse_taken_bridge(self, merged: Element, state: NetworkState | None) -> None:

@@ -144,9 +144,10 @@ def _can_be_moved(handle: Any, guest: Guest) -> bool:
 
 def _remove_waiting(handle: Any, name: str) -> None:
     """Removes the network on which guests waited, once nobody waits there any more."""
-    network = handle.networkLookupByName(name)
-    if not guests_of(network):
-        network.destroy()
+    found = [network for network in handle.listAllNetworks() if network.name() == name]
+    for network in found:
+        if not guests_of(network):
+            network.destroy()
 
 
 def _guest(port: Element) -> Guest:

@@ -78,10 +78,19 @@ def read_network(network: Any) -> NetworkState:
         uuid=network.UUIDString(),
         autostart=persistent and bool(network.autostart()),
         live_xml=network.XMLDesc() if active else None,
-        inactive_xml=network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE) if persistent else None,
+        inactive_xml=_inactive_xml(network) if persistent else None,
         guests=tuple(guests_of(network)) if active else (),
         leases=tuple(_leases(network)) if active else (),
     )
+
+
+def _inactive_xml(network: Any) -> str:
+    try:
+        return str(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
+    except libvirt.libvirtError as error:
+        if not is_code(error, "VIR_ERR_INVALID_ARG"):
+            raise
+    return str(network.XMLDesc())  # the test driver has only one definition
 
 
 def find_network(look_up: Callable[[str], Any], key: str) -> Any:

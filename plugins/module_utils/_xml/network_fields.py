@@ -44,10 +44,11 @@ def read_cidr(item: Element) -> str | None:
     address = item.get("address")
     if address is None:
         return None
-    return f"{address}/{item.get('prefix') or item.get('netmask') or _class_prefix(address)}"
+    return f"{address}/{item.get('prefix') or item.get('netmask') or class_prefix(address)}"
 
 
-def _class_prefix(address: str) -> int:
+def class_prefix(address: str) -> int:
+    """The prefix that libvirt takes where none is written: the address class's, or 64."""
     parsed = ipaddress.ip_address(address)
     if parsed.version == 6:
         return 64

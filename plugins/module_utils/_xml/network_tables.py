@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .._deps import etree
 from .document import remove
-from .network_fields import LEASE_SECONDS
+from .network_fields import LEASE_SECONDS, class_prefix
 from .tables import Discriminator, ListRow, Tables
 from .values import same_address, same_caseless, same_integer, same_uuid
 
@@ -90,7 +90,7 @@ def _one_forward_spelling(tree: Element) -> None:
         for item in (*forward.findall("interface"), *forward.findall("address")):
             remove(item)
     elif device and forward.find("interface") is None:
-        etree.SubElement(forward, "interface", {"dev": device})
+        etree.SubElement(forward, "interface").set("dev", device)
 
 
 def _one_order(tree: Element) -> None:
@@ -133,6 +133,20 @@ def _follow_the_mode(current: Element, declared: Element, merged: Element) -> No
     if bridge is not None and wanted is not None:
         for name in set(bridge.attrib) - set(wanted.attrib):
             del bridge.attrib[name]
+
+
+def _class_prefix_stays(current: Element, _declared: Element, merged: Element) -> None:
+    """A prefix that is the address class's own need not be written."""
+    bare = {item.get("address") for item in current.findall("ip") if item.get("prefix") is None}
+    for item in merged.findall("ip"):
+        address = item.get("address")
+        if address is not None and address in bare and item.get("prefix") == str(class_prefix(address)):
+            del item.attrib["prefix"]
+
+
+def _tidy(_current: Element, _declared: Element, merged: Element) -> None:
+    without_empty_elements(merged)
+    _one_order(merged)
 
 
 NETWORK = Tables(
@@ -212,5 +226,5 @@ NETWORK = Tables(
         without_empty_elements,
         _one_order,
     ),
-    adjust=(_follow_the_mode, lambda _current, _declared, merged: _one_order(merged)),
+    adjust=(_follow_the_mode, _class_prefix_stays, _tidy),
 )
