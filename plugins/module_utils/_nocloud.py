@@ -41,6 +41,9 @@ _KNOWN_STARTS = (
 # inside double quotes JSON lets these stand, but YAML 1.1 folds them as line breaks or does not take them at all
 _NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 _INSTANCE_ID = re.compile(r"""^["']?instance-id["']?\s*:""", re.MULTILINE)
+# As mkisofs does for CD drives that read ahead. A tiny disk is also one in which busybox finds no label: it looks for the
+# file systems that keep theirs behind the end first, and stops at the failed read.
+_PADDING = 150 * 2048
 _FIXED_TIME = 315532800  # 1980-01-01: the earliest date that every file system can hold
 
 
@@ -75,7 +78,7 @@ def build_iso(documents: Documents) -> bytes:
                 iso.add_fp(io.BytesIO(content), len(content), **places)
         iso.write_fp(image)
         iso.close()
-    return image.getvalue()
+    return image.getvalue() + bytes(_PADDING)
 
 
 def read_iso(image: bytes) -> Documents | None:

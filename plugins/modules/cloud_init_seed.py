@@ -142,7 +142,7 @@ seed:
     size:
       description: The size of the file, in bytes.
       type: int
-      sample: 61440
+      sample: 374784
     mode:
       description: The mode of the file, in octal digits.
       type: str

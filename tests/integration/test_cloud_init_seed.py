@@ -105,6 +105,7 @@ def test_independent_readers_find_the_documents(directory: Path) -> None:
     text = content.getvalue().decode()
     assert text.startswith("#cloud-config\n")
     assert yaml.safe_load(text) == _DOCUMENTS["user_data"]
+    assert seed.stat().st_size > 0x11000, "busybox reads as much before it believes in a label"
     label = subprocess.run(["isoinfo", "-d", "-i", seed], check=True, capture_output=True, text=True).stdout
     assert "Volume id: cidata\n" in label and "Joliet" in label and "Rock Ridge" in label
     for tree in ("-R", "-J"):
@@ -248,10 +249,10 @@ import json, pathlib, subprocess, sys
 from tests.bench.module import run_module
 args = json.loads(sys.argv[1])
 seed = pathlib.Path(args["dest"])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", seed.parent], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", seed.parent], check=True)
 assert run_module("cloud_init_seed", args)["changed"]
 before = seed.read_bytes()
-(seed.parent / "ballast").write_bytes(bytes(60 * 1024))
+(seed.parent / "ballast").write_bytes(bytes(200 * 1024))
 changed = {**args, "user_data": {"other": "content"}}
 failed = run_module("cloud_init_seed", changed)
 names, kept = sorted(path.name for path in seed.parent.iterdir()), seed.read_bytes() == before
