@@ -13,7 +13,9 @@ from typing import Any
 
 import libvirt
 import pytest
+import yaml
 
+from ansible_collections.nestbox.virt.plugins.modules import domain_info
 from tests.bench.daemon import Daemon
 from tests.bench.guest_image import guest_image
 from tests.bench.module import run_module, succeed
@@ -205,6 +207,11 @@ def test_the_definitions_are_what_dumpxml_prints(full: Daemon) -> None:
     assert facts["xml"]["live"] == full.virsh("dumpxml", "nbt-full")
     assert facts["xml"]["inactive"] == full.virsh("dumpxml", "--inactive", "nbt-full")
     assert one(full, "nbt-stopped", gather=["xml"])["xml"]["live"] is None
+
+
+def test_every_key_is_documented(full: Daemon) -> None:
+    documented = yaml.safe_load(domain_info.RETURN)["domains"]["contains"]
+    assert set(one(full, "nbt-full", gather=["statistics", "xml"])) == set(documented)
 
 
 def test_statistics_are_named_as_domstats_names_them(full: Daemon) -> None:

@@ -116,7 +116,7 @@ def _free_addresses(tree: Element, current: Element) -> None:
         if target is None or old is None or old.get("bus") == target.get("bus"):
             continue
         address, before = disk.find("address"), old.find("../address")
-        if address is not None and before is not None and dict(address.attrib) == dict(before.attrib):
+        if address is not None and before is not None and sorted(address.items()) == sorted(before.items()):
             disk.remove(address)
 
 
