@@ -249,10 +249,10 @@ import json, pathlib, subprocess, sys
 from tests.bench.module import run_module
 args = json.loads(sys.argv[1])
 seed = pathlib.Path(args["dest"])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", seed.parent], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", seed.parent], check=True)
 assert run_module("cloud_init_seed", args)["changed"]
 before = seed.read_bytes()
-(seed.parent / "ballast").write_bytes(bytes(200 * 1024))
+(seed.parent / "ballast").write_bytes(bytes(300 * 1024))
 changed = {**args, "user_data": {"other": "content"}}
 failed = run_module("cloud_init_seed", changed)
 names, kept = sorted(path.name for path in seed.parent.iterdir()), seed.read_bytes() == before
