@@ -85,10 +85,10 @@ RECORD = st.builds(
 
 
 def _network(hosts: list[str], records: list[str]) -> Any:
-    hosts = list(
-        {host.partition(" ip=")[2]: host for host in {h.partition(" ")[2][:24]: h for h in hosts}.values()}.values()
-    )
-    records = list({record.partition("value")[0]: record for record in records}.values())
+    """A network in which no MAC address, IP address or record is there twice."""
+    by_mac = {host.split()[1]: host for host in hosts}
+    hosts = list({host.split()[-1]: host for host in by_mac.values()}.values())
+    records = list({record.split()[1]: record for record in records}.values())
     return normalise(
         parse(
             f"<network><dns>{''.join(records)}</dns><ip address='203.0.113.1' prefix='24'/>"
@@ -175,7 +175,7 @@ def test_an_empty_list_empties_only_its_own_address() -> None:
 
 
 def test_options_are_laid_over_the_xml() -> None:
-    xml = "<network><name>a</name><forward mode='nat'/><mtu size='1500'/><ip address='198.51.100.1' prefix='24'/></network>"
+    xml = "<network><name>a</name><forward/><mtu size='1500'/><ip address='198.51.100.1' prefix='24'/></network>"
     told = declaration({**NOTHING, "xml": xml, "mtu": 9000, "mode": "isolated"})
     assert to_text(told.tree) == (
         '<network>\n  <name>a</name>\n  <mtu size="9000"/>\n  <ip address="198.51.100.1" prefix="24"/>\n</network>\n'

@@ -142,7 +142,7 @@ def _entries(holder: Element, prefix: str, tag: str) -> list[Element]:
 
 def _take_over(target: Element, source: Element, path: str) -> None:
     """Makes the entries of `target` those of `source`, in the order that the two share, so that equal stays equal."""
-    prefix, _, tag = path.rpartition("/")
+    prefix, _slash, tag = path.rpartition("/")
     inner = "/".join(part for part in prefix.split("/") if part and part != "ip")
     for item in _entries(target, prefix, tag):
         remove(item)

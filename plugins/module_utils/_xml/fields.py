@@ -145,7 +145,7 @@ def _write(parent: Element, values: Mapping[str, Any], rows: Sequence[Row], path
 
 def _write_entry(parent: Element, value: Any, row: Items | Texts, path: str) -> list[Emptied]:
     element_path, attribute = _split(row.path)
-    holder_path, _, tag = element_path.rpartition("/")
+    holder_path, _slash, tag = element_path.rpartition("/")
     made = etree.SubElement(ensure(parent, holder_path) if holder_path else parent, tag)
     if isinstance(row, Items):
         emptied = _write(made, value, row.rows, "")
@@ -166,7 +166,7 @@ def _put(parent: Element, path: str, text: str) -> None:
 
 def _split(path: str) -> tuple[str, str]:
     """The elements of a path and its attribute: bridge/@name is bridge and name, hostname is hostname and nothing."""
-    elements, _, attribute = path.partition("@")
+    elements, _at, attribute = path.partition("@")
     return elements.rstrip("/"), attribute
 
 

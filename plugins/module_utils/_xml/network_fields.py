@@ -22,7 +22,7 @@ _REQUIRED = {"required": True}
 
 def write_cidr(item: Element, value: str, *, option: str, whole_network: bool) -> None:
     """address, prefix and family of `value`; a route has a network's address, a host any address in it."""
-    address, _, prefix = value.partition("/")
+    address, _slash, prefix = value.partition("/")
     try:
         network = ipaddress.ip_network(value, strict=whole_network)
         if not prefix.isdigit():
