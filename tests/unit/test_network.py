@@ -148,6 +148,14 @@ def test_what_needs_a_restart_is_named() -> None:
     assert not restart_reasons(live, live)
 
 
+def test_what_a_running_network_has_by_itself_is_no_reason_for_a_restart() -> None:
+    running = (
+        "<network connections='2'><forward mode='nat'><nat><port start='1024' end='65535'/></nat></forward></network>"
+    )
+    defined = "<network><forward mode='nat'/></network>"
+    assert not restart_reasons(normalise(parse(running), NETWORK), normalise(parse(defined), NETWORK))
+
+
 def test_a_section_that_is_not_asked_for_is_left_alone() -> None:
     before, after = _network(["<host mac='52:54:00:00:00:01' ip='198.51.100.5'/>"], []), _network([], [])
     assert not updates(before, after, frozenset({"dns/txt"}))
