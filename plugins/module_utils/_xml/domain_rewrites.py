@@ -113,6 +113,18 @@ def no_timeout_without_menu(tree: Element) -> None:
             menu.attrib.pop("timeout", None)
 
 
+def off_without_details(tree: Element) -> None:
+    """libvirt forgets how something would be, if it is off."""
+    for feature in (*tree.iterfind("features/hyperv/*"), *tree.iterfind("features/kvm/*")):
+        if feature.get("state") == "off":
+            feature.attrib.clear()
+            feature.set("state", "off")
+            for child in list(feature):
+                remove(child)
+    for reconnect in tree.iterfind("devices//reconnect[@enabled='no']"):
+        reconnect.attrib.pop("timeout", None)
+
+
 def iscsi_unit(tree: Element) -> None:
     """The first unit of an iSCSI target is meant where none is written."""
     for source in tree.iterfind("devices/*/source[@protocol='iscsi']"):
@@ -203,6 +215,22 @@ def current_vcpus_fit(_current: Element, declared: Element, merged: Element) -> 
         return
     if int(vcpu.get("current", "0")) >= int(vcpu.text or "0"):
         del vcpu.attrib["current"]
+
+
+def vcpus_have_a_cell(current: Element, _declared: Element, merged: Element) -> None:
+    """libvirt puts the vCPUs that no NUMA cell names into cell 0."""
+    path = "cpu/numa/cell[@id='0']"
+    first, before = merged.find(path), current.find(path)
+    named = [cpuset(cell.get("cpus", "")) for cell in merged.iterfind("cpu/numa/cell[@cpus]")]
+    count = merged.findtext("vcpu", "")
+    if first is None or None in named or not count.isdigit():
+        return
+    missing = set(range(int(count))).difference(*(cpus for cpus in named if cpus is not None))
+    if not missing:
+        return
+    wanted = missing | (cpuset(first.get("cpus", "")) or set())
+    known = "" if before is None else before.get("cpus", "")
+    first.set("cpus", known if cpuset(known) == wanted else ",".join(map(str, sorted(wanted))))
 
 
 def iothreads_fit(_current: Element, declared: Element, merged: Element) -> None:

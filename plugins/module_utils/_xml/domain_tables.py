@@ -57,6 +57,11 @@ def _is_raw(protocol: Element) -> bool:
     return protocol.get("type") == "raw"
 
 
+def _is_off(element: Element) -> bool:
+    """A feature that is off whether said or not."""
+    return element.get("state") == "off"
+
+
 def _is_unlimited(limit: Element) -> bool:
     """libvirt's number for "no limit" (VIR_DOMAIN_MEMORY_PARAM_UNLIMITED), in KiB."""
     return (limit.text or "").isdigit() and int(limit.text or "0") >= 9007199254740991
@@ -66,6 +71,42 @@ def _is_itco(element: Element) -> bool:
     """q35 has this watchdog built in; newer libvirt writes it down (since 9.1)."""
     return element.get("model") == "itco"
 
+
+# elements that say nothing when they are empty, and that libvirt then leaves out
+_ONLY_CONTAINERS = (
+    "metadata",
+    "memtune",
+    "blkiotune",
+    "cputune",
+    "numatune",
+    "memoryBacking",
+    "resource",
+    "vcpus",
+    "iothreadids",
+    "pm",
+    "perf",
+    "sysinfo/*",
+    "os/acpi",
+    "os/firmware",
+    "features",
+    "features/hyperv",
+    "features/kvm",
+    "features/tcg",
+    "devices/disk/iotune",
+    "devices/disk/driver/metadata_cache",
+    "devices/disk/source/slices",
+    "devices/disk/source/cookies",
+    "devices/*/source/initiator",
+    "devices/memory/target/label",
+    "devices/interface/target",
+    "devices/interface/bandwidth",
+    "devices/interface/tune",
+    "devices/interface/coalesce",
+    "devices/redirfilter",
+    "ns:commandline",
+    "ns:capabilities",
+    "ns:override",
+)
 
 DOMAIN = Tables(
     root="domain",
@@ -146,7 +187,9 @@ DOMAIN = Tables(
         "devices/interface/model/@type": same_caseless,
         "devices/filesystem/@fmode": same_octal,
         "devices/filesystem/@dmode": same_octal,
+        "devices/video/model/@ram": same_video_memory,
         "devices/video/model/@vram": same_video_memory,
+        "devices/video/model/@vram64": same_video_memory,
         "devices/redirfilter/usbdev/@version": same_number,
         "devices/redirfilter/usbdev/@*": same_integer,
         "devices/disk/wwn": same_caseless,
@@ -186,7 +229,7 @@ DOMAIN = Tables(
     volatile=(
         "@id",
         # what a running domain has for the time of its run
-        ("devices/interface/target/@dev", r"(vnet|vif|macvtap|macvlan)\d+(\.\d+)?"),
+        ("devices/interface/target/@dev", r"(vnet|macvtap|macvlan).*|vif\d+\.\d+(-emu)?"),
         "devices/interface/source/@portid",
         "devices/*/@tty",
         "**/source/@index",
@@ -220,13 +263,16 @@ DOMAIN = Tables(
         "devices/disk/iotune/*": "0",
         "devices/graphics/@defaultMode": "any",
         "devices/graphics/@fullscreen": "no",
+        "devices/graphics/@p2p": "no",
+        "devices/interface/@managed": "no",
+        "features/hyperv/stimer/direct": _is_off,
         "devices/graphics/channel": _like_the_other_channels,
-        "devices/interface/target": _nothing_in_it,
         "devices/redirfilter/usbdev/@*": "-1",
         "devices/*/protocol": _is_raw,
         "devices/*/backend/protocol": _is_raw,
         "devices/video/model/@primary": "no",
         "memtune/*": _is_unlimited,
+        **dict.fromkeys(_ONLY_CONTAINERS, _nothing_in_it),
         "cpu/model": _no_text,
     },
     containers=("devices", "os", "features", "metadata"),
@@ -243,6 +289,7 @@ DOMAIN = Tables(
         rewrites.empty_drives,
         rewrites.no_snapshot_of_read_only,
         rewrites.no_timeout_without_menu,
+        rewrites.off_without_details,
         rewrites.iscsi_unit,
         rewrites.label_only_if_static,
         rewrites.one_scheduler_row_each,
@@ -254,6 +301,7 @@ DOMAIN = Tables(
         rewrites.current_memory_follows,
         rewrites.current_memory_fits,
         rewrites.current_vcpus_fit,
+        rewrites.vcpus_have_a_cell,
         rewrites.iothreads_fit,
     ),
 )
