@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import uuid
 from pathlib import Path
@@ -19,7 +18,7 @@ import yaml
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.connection import Connection
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.network import NetworkResource
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.network_options import options_spec
-from tests.bench.module import run_module
+from tests.integration.network_help import NAME, NAT, make_transient, prepare
 
 if TYPE_CHECKING:
     from tests.conftest import BoundModule
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 CASES: list[dict[str, Any]] = yaml.safe_load((_HERE / "network_cases.yml").read_text())
 FILES = sorted((_HERE / "networks").glob("*.xml"))
-NAME = "nbt-net"
-NAT = {
-    "name": NAME,
-    "mode": "nat",
-    "state": "active",
-    "addresses": [
-        {"address": "198.51.100.1/24", "dhcp": {"ranges": [{"start": "198.51.100.100", "end": "198.51.100.199"}]}}
-    ],
-}
 # no disk, no system: QEMU runs its firmware, and its interfaces are plugged in
 GUEST = """
 <domain type='qemu'><name>nbt-guest</name><memory unit='MiB'>32</memory>
@@ -65,16 +55,10 @@ def _bridges_of_taps(module: BoundModule) -> list[str]:
     return re.findall(r"^\d+: vnet\d+: .* master (\S+)", module.daemon.exec("bridge", "link").stdout, re.MULTILINE)
 
 
-def _prepare(module: BoundModule, tasks: list[dict[str, Any]]) -> None:
-    for task in tasks:
-        result = module("network", {"name": NAME, **task})
-        assert not result["failed"], result["msg"]
-
-
 @pytest.mark.parametrize("case", CASES, ids=[case["case"] for case in CASES])
 def test_four_steps(module: BoundModule, case: dict[str, Any]) -> None:
     """Check: changed, nothing written; run: changed; run and check: unchanged; what was declared is what there is."""
-    _prepare(module, case.get("before", []))
+    prepare(module, case.get("before", []))
     foreseen, done, *_again = module.four_steps("network", {"name": NAME, **case["args"]})
     assert foreseen["steps"] == done["steps"]
     assert foreseen["diff"] == done["diff"] or case["args"].get("state") == "active"  # libvirt chooses a bridge's name
@@ -181,10 +165,10 @@ def test_a_running_network_is_what_is_defined(module: BoundModule, file: Path) -
 
 
 def test_hosts_reach_dnsmasq_without_a_restart(module: BoundModule) -> None:
-    _prepare(module, [NAT])
+    prepare(module, [NAT])
     link = module.daemon.exec("cat", "/sys/class/net/virbr0/ifindex").stdout
     hosts = [{"mac": "52:54:00:12:34:56", "ip": "198.51.100.10", "name": "web1"}]
-    _prepare(
+    prepare(
         module,
         [
             {"addresses": [{"address": "198.51.100.1/24", "dhcp": {"hosts": hosts}}]},
@@ -197,7 +181,7 @@ def test_hosts_reach_dnsmasq_without_a_restart(module: BoundModule) -> None:
 
 
 def test_what_virsh_added_to_an_undeclared_part_stays(module: BoundModule) -> None:
-    _prepare(module, [NAT])
+    prepare(module, [NAT])
     entry = "<host ip='198.51.100.7'><hostname>seven</hostname></host>"
     module.daemon.virsh("net-update", NAME, "add", "dns-host", entry, "--live", "--config")
     before = _xml(module)
@@ -209,7 +193,7 @@ def test_what_virsh_added_to_an_undeclared_part_stays(module: BoundModule) -> No
 
 def test_a_change_keeps_identity(module: BoundModule) -> None:
     """UUID, MAC address and bridge were not declared, and stay."""
-    _prepare(module, [NAT])
+    prepare(module, [NAT])
     first = module("network_info", {"name": [NAME]})["networks"][0]
     changed = module("network", {**NAT, "mtu": 1400})["network"]
     assert {key: first[key] for key in ("uuid", "mac", "bridge")} == {
@@ -221,7 +205,7 @@ def test_a_file_that_virsh_edited_is_merged_three_ways(module: BoundModule) -> N
     """Removed from the XML: gone. Added by hand: kept."""
     full = "<network><name>nbt-net</name><mtu size='1400'/><domain name='lab.example'/></network>"
     less = "<network><name>nbt-net</name><domain name='lab.example'/></network>"
-    _prepare(module, [{"xml": full}])
+    prepare(module, [{"xml": full}])
     edited = _xml(module, "--inactive").replace("</network>", "<ip address='203.0.113.1' prefix='24'/></network>")
     (Path(module.daemon.directory) / "run" / "edited.xml").write_text(edited)
     module.daemon.virsh("net-define", str(Path(module.daemon.directory) / "run" / "edited.xml"))
@@ -249,7 +233,7 @@ STEPS = 7
 def test_a_daemon_that_dies_after_a_step_costs_one_more_run(module: BoundModule, done: int) -> None:
     """Killed after each step of a plan: the next run reaches the declared state."""
     first = "<network><forward/><dns><txt name='a' value='b'/></dns><ip address='198.51.100.1' prefix='24'/></network>"
-    _prepare(module, [{"xml": first, "state": "active"}])
+    prepare(module, [{"xml": first, "state": "active"}])
     hosts = "<host ip='198.51.100.7'><hostname>seven</hostname></host>"
     dhcp = "<host mac='52:54:00:00:00:01' ip='198.51.100.10'/><range start='198.51.100.20' end='198.51.100.30'/>"
     second = f"""<network><forward/><mtu size='1400'/><dns>{hosts}</dns>
@@ -277,7 +261,7 @@ def test_a_daemon_that_dies_after_a_step_costs_one_more_run(module: BoundModule,
 
 
 def test_a_restart_plugs_running_guests_in_again(module: BoundModule) -> None:
-    _prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}])
+    prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}])
     _start_guest(module)
     before = module("network_info", {"name": [NAME]})["networks"][0]
     waits = module("network", {**NAT, "mtu": 1400})
@@ -297,7 +281,7 @@ def test_a_restart_plugs_running_guests_in_again(module: BoundModule) -> None:
 @pytest.mark.parametrize("after", ["hold guests", "stop", "start"])
 def test_a_restart_that_was_cut_off_is_finished(module: BoundModule, after: str) -> None:
     """Guests that an interrupted run left waiting come back with the next run."""
-    _prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}, {"mtu": 1400}])
+    prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}, {"mtu": 1400}])
     _start_guest(module)
     bridge = module("network_info", {"name": [NAME]})["networks"][0]["bridge"]
     empty = dict.fromkeys([*options_spec(), "name", "uuid", "xml", "autostart"])
@@ -316,7 +300,7 @@ def test_a_restart_that_was_cut_off_is_finished(module: BoundModule, after: str)
 
 @pytest.mark.parametrize("state", ["inactive", "absent"])
 def test_guests_are_not_cut_off(module: BoundModule, state: str) -> None:
-    _prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}])
+    prepare(module, [{**NAT, "port_groups": [{"name": "one"}]}])
     _start_guest(module)
     before = module.daemon.state()
     for check in (True, False):
@@ -331,29 +315,24 @@ def test_guests_are_not_cut_off(module: BoundModule, state: str) -> None:
 # -- transient networks -----------------------------------------------------------------------------------------------
 
 
-def _transient(module: BoundModule) -> None:
-    with module.daemon.connect() as connection:
-        connection.networkCreateXML(f"<network><name>{NAME}</name><mtu size='1400'/></network>")
-
-
 @pytest.mark.parametrize(
     "args", [{"state": "present"}, {"autostart": True, "state": "active"}, {"state": "active", "mtu": 1300}]
 )
 def test_a_transient_network_is_defined(module: BoundModule, args: dict[str, Any]) -> None:
-    _transient(module)
+    make_transient(module)
     done = module.four_steps("network", {"name": NAME, **args})[1]["network"]
     assert (done["persistent"], done["active"]) == (True, True)
     assert done["mtu"] == args.get("mtu", 1400)
 
 
 def test_an_active_transient_network_satisfies_active(module: BoundModule) -> None:
-    _transient(module)
+    make_transient(module)
     assert module("network", {"name": NAME, "state": "active"})["changed"] is False
 
 
 @pytest.mark.parametrize("state", ["inactive", "absent"])
 def test_a_transient_network_that_ends_is_gone(module: BoundModule, state: str) -> None:
-    _transient(module)
+    make_transient(module)
     assert module.four_steps("network", {"name": NAME, "state": state})[1]["network"] is None
 
 
@@ -362,7 +341,7 @@ def test_a_transient_network_that_ends_is_gone(module: BoundModule, state: str) 
 
 @pytest.mark.parametrize("active", [False, True])
 def test_fault_1_absent_in_check_mode_removes_nothing(module: BoundModule, active: bool) -> None:
-    _prepare(module, [{"mode": "isolated", "state": "active" if active else "present"}])
+    prepare(module, [{"mode": "isolated", "state": "active" if active else "present"}])
     before = module.daemon.state()
     assert module("network", {"name": NAME, "state": "absent"}, check=True)["changed"] is True
     module.daemon.assert_unchanged(before, "absent in check mode")
@@ -371,7 +350,7 @@ def test_fault_1_absent_in_check_mode_removes_nothing(module: BoundModule, activ
 
 @pytest.mark.parametrize("how", ["options", "xml"])
 def test_fault_3_present_with_a_difference_applies_it(module: BoundModule, how: str) -> None:
-    _prepare(module, [{"mode": "isolated"}])
+    prepare(module, [{"mode": "isolated"}])
     args = {"mtu": 1400} if how == "options" else {"xml": "<network><mtu size='1400'/></network>"}
     module.four_steps("network", {"name": NAME, "state": "present", **args})
     assert "<mtu size='1400'/>" in _xml(module)
@@ -388,64 +367,10 @@ def test_fault_5_what_is_gone_is_unchanged(module: BoundModule, state: str) -> N
 @pytest.mark.parametrize("there", [False, True])
 def test_fault_6_autostart_in_every_state(module: BoundModule, state: str, there: bool) -> None:
     if there:
-        _prepare(module, [{"mode": "isolated", "state": "active"}])
+        prepare(module, [{"mode": "isolated", "state": "active"}])
     args = {"name": NAME, "state": state, "autostart": True, "mode": "isolated"}
     assert module.four_steps("network", args)[1]["network"]["autostart"] is True
     assert module.four_steps("network", {**args, "autostart": False})[1]["network"]["autostart"] is False
-
-
-# -- network_info ------------------------------------------------------------------------------------------------------
-
-
-def test_info_reads_all_one_and_some(module: BoundModule) -> None:
-    for name in ("nbt-b", "nbt-a"):
-        _prepare(module, [{"name": name, "mode": "isolated"}])
-    _transient(module)
-    before = module.daemon.state()
-    everything = module("network_info")
-    assert [network["name"] for network in everything["networks"]] == ["nbt-a", "nbt-b", NAME]
-    assert [network["persistent"] for network in everything["networks"]] == [True, True, False]
-    some = module("network_info", {"name": ["nbt-b", "nbt-a"], "xml": True})["networks"]
-    assert [network["name"] for network in some] == ["nbt-b", "nbt-a"]
-    assert "<name>nbt-b</name>" in some[0]["xml"]["inactive"]
-    assert some[0]["xml"]["live"] is None
-    assert module("network_info", {"name": ["nbt-none"]})["error"]["code"] == "not_found"
-    assert module("network_info", {"name": ["nbt-none"], "ignore_missing": True})["networks"] == []
-    module.daemon.assert_unchanged(before, "network_info")
-
-
-def test_info_says_what_waits_for_a_restart(module: BoundModule) -> None:
-    _prepare(module, [NAT, {"mtu": 1400}])
-    told = module("network_info", {"name": [NAME]})["networks"][0]
-    assert told["restart_required"] is True
-    assert "1400" in told["restart_reasons"][0]
-
-
-def test_other_drivers_have_networks_too() -> None:
-    """The test driver has no ports, no leases and no separate definition."""
-    told = run_module("network_info", {"uri": "test:///default"})
-    assert [network["name"] for network in told["networks"]] == ["default"]
-    entry = {"ip": "192.0.2.7", "hostnames": ["seven"]}
-    done = run_module("network", {"uri": "test:///default", "name": "default", "dns": {"hosts": [entry]}})
-    assert done["network"]["dns"]["hosts"] == [entry]
-
-
-def test_info_lists_leases(module: BoundModule) -> None:
-    """A lease as dnsmasq's helper of libvirt leaves it."""
-    _prepare(module, [NAT])
-    lease = {"ip-address": "198.51.100.150", "mac-address": "52:54:00:00:00:01", "hostname": "web1"}
-    entry = json.dumps([{**lease, "expiry-time": 4102444800}])
-    module.daemon.path("/var/lib/libvirt/dnsmasq/virbr0.status").write_text(entry)
-    leases = module("network_info", {"name": [NAME]})["networks"][0]["leases"]
-    assert leases == [
-        {
-            "ip": "198.51.100.150",
-            "mac": "52:54:00:00:00:01",
-            "hostname": "web1",
-            "client_id": None,
-            "expires": 4102444800,
-        }
-    ]
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------
@@ -456,7 +381,7 @@ BAD = yaml.safe_load((_HERE / "network_bad_input.yml").read_text())
 @pytest.mark.parametrize("case", BAD, ids=[case["case"] for case in BAD])
 def test_bad_input(module: BoundModule, case: dict[str, Any]) -> None:
     """The same message in both modes, with what was asked, and nothing is written."""
-    _prepare(module, case.get("before", []))
+    prepare(module, case.get("before", []))
     before = module.daemon.state()
     texts = []
     for check in (True, False):
