@@ -59,5 +59,5 @@ def format_size(size_bytes: int) -> str:
 def _exact_product(number: str, factor: int) -> int:
     """`number` times `factor`, rounded up, in whole numbers: a float would lose bytes above 2**53."""
     whole, _, fraction = number.partition(".")
-    scale = 10 ** len(fraction)
+    scale = int(10 ** len(fraction))
     return -(-(int(whole + fraction) * factor) // scale)

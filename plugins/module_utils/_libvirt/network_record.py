@@ -36,7 +36,7 @@ def with_record(merged: Element, xml: Element | None, before: Element | None) ->
         if old is not None:
             ensure(made, "metadata").append(deepcopy(old))
         return made
-    namespace = etree.QName(RECORD).namespace
+    namespace = str(etree.QName(RECORD).namespace)
     holder = etree.SubElement(ensure(made, "metadata"), RECORD, nsmap={"nestbox": namespace})
     etree.SubElement(holder, "declaration").text = etree.tostring(xml, encoding="unicode")
     return made

@@ -102,7 +102,7 @@ def _images(domain: Element) -> Iterator[tuple[tuple[str, ...], str, bool]]:
                 yield _path_keys(path), name, backing
     for item in domain.findall("os/*"):
         if item.text and item.text.startswith("/"):
-            yield _path_keys(item.text), item.tag, False
+            yield _path_keys(item.text), str(item.tag), False
 
 
 def _volume_key(pool: str, volume: str) -> str:

@@ -47,7 +47,7 @@ def differences(before: Element, after: Element, tables: Tables, path: str = "")
     found: list[Difference] = []
     if (before.text or "") != (after.text or "") or attributes(before) != attributes(after):
         found.append(Difference(path, CHANGE, before, after))
-    for tag in dict.fromkeys([*(item.tag for item in before), *(item.tag for item in after)]):
+    for tag in dict.fromkeys(str(item.tag) for item in [*before, *after]):
         found += _of_children(before.findall(tag), after.findall(tag), tables, path)
     return found
 

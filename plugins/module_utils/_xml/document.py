@@ -34,7 +34,7 @@ def parse(text: str, *, root: str | None = None) -> Element:
     if tree.getroottree().docinfo.doctype:
         raise DeclarationError("The XML has a document type declaration, which libvirt never needs. Take it out.")
     if root is not None and tree.tag != root:
-        raise DeclarationError(f"The XML was to have the root element <{root}>, but it has <{tree.tag}>.")
+        raise DeclarationError(f"The XML was to have the root element <{root}>, but it has <{tree.tag!s}>.")
     return tree
 
 

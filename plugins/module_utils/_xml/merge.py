@@ -77,7 +77,7 @@ class _Merge:
         """Lays `wanted` over `target` in place, and takes out what `last` had and `wanted` has not."""
         self._attributes(target, wanted, last, path)
         self._text(target, wanted, path)
-        tags = dict.fromkeys(child.tag for parent in (wanted, last) for child in parent)
+        tags = dict.fromkeys(str(child.tag) for parent in (wanted, last) for child in parent)
         for tag in tags:
             self._children(target, wanted.findall(tag), last.findall(tag), path)
         for list_path in self._emptied:
@@ -130,7 +130,7 @@ class _Merge:
         return self._tables.has("kept", path) or self._tables.has("containers", path)
 
     def _children(self, target: Element, wanted: list[Element], last: list[Element], parent: str) -> None:
-        tag = (wanted or last)[0].tag
+        tag = str((wanted or last)[0].tag)
         path = join(parent, segment((wanted or last)[0]))
         present = target.findall(tag)
         row = self._tables.list_rows.get(path)
@@ -239,7 +239,7 @@ class _Merge:
     def _insert(self, target: Element, wanted: Element, path: str) -> None:
         """Adds a copy behind its like, without what libvirt would leave out."""
         made = etree.Element(wanted.tag, nsmap=cast("dict[str, str]", wanted.nsmap))
-        siblings = target.findall(wanted.tag)
+        siblings = target.findall(str(wanted.tag))
         if siblings:
             siblings[-1].addnext(made)
         else:

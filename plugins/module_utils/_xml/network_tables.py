@@ -98,7 +98,7 @@ def _one_order(tree: Element) -> None:
     for path, tags in _ORDER.items():
         rank = {tag: number for number, tag in enumerate(tags)}
         for item in tree.findall(path):
-            item[:] = sorted(item, key=lambda child: rank.get(child.tag, len(rank)))
+            item[:] = sorted(item, key=lambda child: rank.get(str(child.tag), len(rank)))
 
 
 def with_default_ports(tree: Element) -> None:
