@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,19 @@ def test_a_download_that_fails_leaves_nothing(
     assert list(images.iterdir()) == []
     assert module.daemon.virsh("vol-list", "nbt").strip() == ""
     assert not module("volume", options(server, "good"))["failed"], "a second run with the fault mended finishes"
+
+
+@pytest.mark.parametrize("way", ["source", "clone_of"])
+def test_a_file_that_libvirt_had_not_listed_is_kept(
+    module: BoundModule, images: Path, server: FileServer, way: str
+) -> None:
+    succeed("volume", {"uri": module.daemon.uri, "pool": "nbt", "name": "o.raw", "capacity": "1M"})
+    (images / "s.raw").write_bytes(b"somebody's data")
+    task = options(server, "good") if way == "source" else {"pool": "nbt", "name": "s.raw", "clone_of": "o.raw"}
+    result = module("volume", task)
+    assert result["error"]["cause"]["code"] == "conflict", result
+    assert (images / "s.raw").read_bytes() == b"somebody's data"
+    assert sorted(path.name for path in images.iterdir()) == ["o.raw", "s.raw"], "no marker may be left"
 
 
 def test_a_server_that_is_not_there(module: BoundModule, server: FileServer) -> None:
@@ -233,6 +247,7 @@ def test_a_daemon_that_dies_during_an_upload(module: BoundModule, images: Path, 
     run = threading.Thread(target=lambda: results.append(module("volume", options(server, "slow", capacity="6 MiB"))))
     run.start()
     assert server.half_sent.wait(60)
+    _wait_for_content(images / "s.raw")
     try:
         module.daemon.kill()
         server.go_on.set()
@@ -249,8 +264,15 @@ def test_a_daemon_that_dies_during_an_upload(module: BoundModule, images: Path, 
     assert [path.name for path in images.iterdir()] == ["s.raw"]
 
 
+def _wait_for_content(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size):
+        assert time.monotonic() < deadline, f"nothing was written to {path}"
+        time.sleep(0.02)
+
+
 def sweep(module: BoundModule, name: str, task: dict[str, Any], undo: dict[str, Any]) -> int:
-    """Kills libvirtd at the reply of every call of a run in turn; each time a second run must reach the declared state."""
+    """Kills libvirtd at the reply of every call of a run in turn; each time a second run must finish."""
     with RpcProxy(module.daemon.socket, None, lambda: None) as counting:
         succeed(name, {"uri": counting.uri, **task})
     for number in range(1, counting.calls + 1):

@@ -20,7 +20,7 @@ from .._xml.storage_tables import POOL
 from .._xml.values import same_uuid
 from .connection import Connection
 from .errors import is_code, libvirt_errors
-from .pool_describe import describe_pool
+from .pool_describe import definition_of, describe_pool
 from .pool_life import KEEPS_FILES_WHEN_STOPPED, build, start, stop_and_delete
 from .storage_declaration import declared_pool
 from .storage_users import StorageUsers
@@ -316,7 +316,7 @@ def read_pool(handle: Any) -> CurrentPool:
     active = bool(handle.isActive())
     return CurrentPool(
         handle=handle,
-        inactive=parse(handle.XMLDesc(libvirt.VIR_STORAGE_XML_INACTIVE)),
+        inactive=parse(definition_of(handle)),
         live=parse(handle.XMLDesc(0)) if active else None,
         active=active,
         persistent=bool(handle.isPersistent()),

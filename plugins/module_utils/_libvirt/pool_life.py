@@ -10,6 +10,7 @@ from typing import Any
 from .._deps import libvirt
 from .._errors import ConflictError, NotFoundError, RefusedError
 from .._xml.document import parse
+from .pool_describe import definition_of
 
 # kinds of which a build without flags makes the directory, and never formats anything
 _DIRECTORY_KINDS = ("dir", "fs", "netfs")
@@ -22,12 +23,12 @@ _BUILT = "already formatted"
 
 def kind_of(pool: Any) -> str:
     """The pool's type: dir, logical …"""
-    return str(parse(pool.XMLDesc(libvirt.VIR_STORAGE_XML_INACTIVE)).get("type"))
+    return str(parse(definition_of(pool)).get("type"))
 
 
 def target_of(pool: Any) -> str:
     """The pool's target path."""
-    return parse(pool.XMLDesc(libvirt.VIR_STORAGE_XML_INACTIVE)).findtext("target/path") or ""
+    return parse(definition_of(pool)).findtext("target/path") or ""
 
 
 def build(pool: Any, mode: str) -> None:

@@ -22,7 +22,7 @@ def secret_of(connection: Connection, path: str) -> Any:
     try:
         return connection.handle.secretLookupByUsage(libvirt.VIR_SECRET_USAGE_TYPE_VOLUME, path)
     except libvirt.libvirtError as error:
-        if is_code(error, "VIR_ERR_NO_SECRET"):
+        if is_code(error, "VIR_ERR_NO_SECRET") or is_code(error, "VIR_ERR_NO_SUPPORT"):
             return None
         raise
 

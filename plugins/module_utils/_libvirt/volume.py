@@ -25,7 +25,7 @@ from .storage_declaration import declared_volume
 from .storage_users import StorageUsers, User
 from .volume_describe import PARTIAL_SUFFIX, describe_volume, volume_tree
 from .volume_files import change_rights, require_reachable
-from .volume_make import refresh, remove_half_made
+from .volume_make import refresh, remove_half_made, volume_named
 from .volume_new import Creation
 
 if TYPE_CHECKING:
@@ -100,9 +100,10 @@ class VolumeResource(Resource[CurrentVolume]):
                 f"The volume {self._name} can't be looked up, because its pool {self._pool_name} is inactive. Start "
                 "the pool with nestbox.virt.pool and state: active."
             )
-        volume, marker = _find(pool, self._name), _find(pool, self._name + PARTIAL_SUFFIX)
+        volume, marker = volume_named(pool, self._name), volume_named(pool, self._name + PARTIAL_SUFFIX)
         found = None if volume is None else volume_tree(volume)
-        secret = secret_of(self._connection, _future_path(tree, self._name) if found is None else _path(found))
+        path = _future_path(tree, self._name) if found is None else found.findtext("target/path") or ""
+        secret = secret_of(self._connection, path) if self._may_have_secret else None
         return CurrentVolume(tree, found, marker is not None, secret)
 
     def plan(self, current: CurrentVolume) -> Plan:
@@ -296,24 +297,15 @@ class VolumeResource(Resource[CurrentVolume]):
 
         return both
 
+    @property
+    def _may_have_secret(self) -> bool:
+        return self._params["state"] == "absent" or self._params["encryption"] is not None
+
     def _pool(self) -> Any:
         return self._connection.handle.storagePoolLookupByName(self._pool_name)
 
     def _volume(self) -> Any:
         return self._pool().storageVolLookupByName(self._name)
-
-
-def _find(pool: Any, name: str) -> Any:
-    try:
-        return pool.storageVolLookupByName(name)
-    except libvirt.libvirtError as error:
-        if is_code(error, "VIR_ERR_NO_STORAGE_VOL"):
-            return None
-        raise
-
-
-def _path(tree: Element) -> str:
-    return tree.findtext("target/path") or ""
 
 
 def _future_path(pool: Element, name: str) -> str:

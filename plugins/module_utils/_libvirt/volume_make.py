@@ -22,7 +22,7 @@ from .volume_describe import PARTIAL_SUFFIX, volume_tree
 from .volume_transfer import BLOCK_BYTES, Block, Checksum, Hasher, send, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lxml.etree import _Element as Element
 
@@ -77,9 +77,13 @@ def make_empty(new: NewVolume, passphrase: str | None) -> None:
 
 def make_clone(new: NewVolume, origin: Callable[[], Any]) -> None:
     """A full copy of another volume."""
-    with _Marked(new):
-        source = origin()
-        new.handle.createXMLFrom(to_text(new.tree), source, 0)
+    with _Marked(new) as marked:
+        try:
+            new.handle.createXMLFrom(to_text(new.tree), origin(), 0)
+        except libvirt.libvirtError as error:
+            marked.ours = not _is_taken(error)
+            raise _not_created(new, error) from error
+        marked.ours = True
         _grow(new)
 
 
@@ -96,8 +100,9 @@ def make_from(new: NewVolume, open_source: Callable[[], Source], shown: str, che
         first, head = _head(blocks)
         header = read_header(head)
         check_header(header, new.tree, shown, source.size)
-        with _Marked(new):
+        with _Marked(new) as marked:
             _create(new, _receiving(new, header, source.size))
+            marked.ours = True
             hasher = None if checksum is None else Hasher(checksum.algorithm)
             send(new.connection.handle, new.lookup, _chained(first, blocks), hasher)
             if checksum is not None and hasher is not None:
@@ -144,14 +149,26 @@ def refresh(pool: Any) -> None:
 
 
 def remove_half_made(connection: Connection, pool_name: str, name: str) -> None:
-    """Deletes what a run that was interrupted left; the marker goes last."""
-    pool = connection.handle.storagePoolLookupByName(pool_name)
-    for volume_name in (name, name + PARTIAL_SUFFIX):
-        try:
-            pool.storageVolLookupByName(volume_name).delete(0)
-        except libvirt.libvirtError as error:
-            if not is_code(error, "VIR_ERR_NO_STORAGE_VOL"):
-                raise
+    """Deletes a volume, and the marker of one that a run left half made; the marker goes last."""
+    remove_volumes(connection.handle.storagePoolLookupByName(pool_name), (name, name + PARTIAL_SUFFIX))
+
+
+def remove_volumes(pool: Any, names: Iterable[str]) -> None:
+    """Deletes the volumes that are there."""
+    for name in names:
+        volume = volume_named(pool, name)
+        if volume is not None:
+            volume.delete(0)
+
+
+def volume_named(pool: Any, name: str) -> Any:
+    """The volume, or None."""
+    try:
+        return pool.storageVolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if is_code(error, "VIR_ERR_NO_STORAGE_VOL"):
+            return None
+        raise
 
 
 class _Marked:
@@ -163,8 +180,12 @@ class _Marked:
 
     def __init__(self, new: NewVolume) -> None:
         self._new = new
+        self.ours = False  # whether the volume is there by our doing
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> _Marked:
+        refresh(self._new.handle)
+        if volume_named(self._new.handle, self._new.name) is not None:  # a marker would doom somebody else's file
+            raise _taken(self._new)
         marker = element("volume", None, element("name", text=self._new.name + PARTIAL_SUFFIX))
         size = 0 if self._new.pool_kind in FILE_KINDS else _MARKER_BYTES
         marker.append(element("capacity", {"unit": "bytes"}, text=size))
@@ -173,14 +194,16 @@ class _Marked:
         except libvirt.libvirtError as error:
             if not is_code(error, "VIR_ERR_STORAGE_VOL_EXIST"):
                 raise
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        names = (self._new.name, *_marker(self._new)) if error is not None and self.ours else _marker(self._new)
         if error is None:
-            self._new.handle.storageVolLookupByName(self._new.name + PARTIAL_SUFFIX).delete(0)
+            remove_volumes(self._new.handle, names)
             return
         # the first error is the one to report; what can't be removed now is removed by the next run, by its marker
         with suppress(libvirt.libvirtError):
-            remove_half_made(self._new.connection, self._new.pool, self._new.name)
+            remove_volumes(self._new.handle, names)
 
 
 def _create(new: NewVolume, tree: Element) -> None:
@@ -199,14 +222,27 @@ def _create(new: NewVolume, tree: Element) -> None:
 
 
 def _not_created(new: NewVolume, error: Any) -> VirtError:
-    if "target path" in str(error) and "already exists" in str(error):
+    if _is_taken(error):
         refresh(new.handle)
-        return ConflictError(
-            f"The volume {new.pool}/{new.name} was to be made, but {new.path} exists, and libvirt had not listed it. "
-            "The pool has been refreshed; run the task again to take this file as the volume, or remove it.",
-            details={"path": new.path},
-        )
+        return _taken(new)
     return translate(f"making the volume {new.pool}/{new.name}", error)
+
+
+def _is_taken(error: Any) -> bool:
+    text = str(error)
+    return is_code(error, "VIR_ERR_STORAGE_VOL_EXIST") or ("target path" in text and "already exists" in text)
+
+
+def _taken(new: NewVolume) -> ConflictError:
+    return ConflictError(
+        f"The volume {new.pool}/{new.name} was to be made, but {new.path} exists, and libvirt had not listed it. The "
+        "pool has been refreshed; run the task again to take this file as the volume, or remove it.",
+        details={"path": new.path},
+    )
+
+
+def _marker(new: NewVolume) -> tuple[str, ...]:
+    return (new.name + PARTIAL_SUFFIX,)
 
 
 def _receiving(new: NewVolume, header: Header, size: int | None) -> Element:
