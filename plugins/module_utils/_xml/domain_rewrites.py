@@ -41,7 +41,7 @@ def automatic_ports(tree: Element) -> None:
     for graphics in tree.iterfind("devices/graphics"):
         if graphics.get("port") == "-1" and graphics.get("autoport") is None:
             graphics.set("autoport", "yes")
-        names = ("port", "tlsPort") if graphics.get("autoport") == "yes" else ()
+        names: tuple[str, ...] = ("port", "tlsPort") if graphics.get("autoport") == "yes" else ()
         listen = graphics.find("listen")
         if listen is not None and listen.get("type") in ("none", "socket"):
             names = ("port", "tlsPort", "autoport")
@@ -215,6 +215,13 @@ def current_vcpus_fit(_current: Element, declared: Element, merged: Element) -> 
         return
     if int(vcpu.get("current", "0")) >= int(vcpu.text or "0"):
         del vcpu.attrib["current"]
+
+
+def all_vcpus_at_work(_current: Element, _declared: Element, merged: Element) -> None:
+    """libvirt leaves the number of vCPUs at work out when it is all of them."""
+    vcpu = merged.find("vcpu")
+    if vcpu is not None and vcpu.get("current") == vcpu.text:
+        vcpu.attrib.pop("current", None)
 
 
 def vcpus_have_a_cell(current: Element, _declared: Element, merged: Element) -> None:
