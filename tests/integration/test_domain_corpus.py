@@ -79,7 +79,7 @@ def all_edits(tree: Any) -> Iterator[tuple[str, Any]]:
         where = "/".join([*(str(above.tag) for above in reversed(list(item.iterancestors()))), str(item.tag)][1:])
         for edit in [*(f"@{name}" for name in item.attrib), "text()" if item.text and not len(item) else "", ""]:
             copy = deepcopy(tree)
-            place = next(islice(copy.iter(), number, None))
+            place = next(islice(copy.iter(), number, None), copy)
             if edit.startswith("@"):
                 place.set(edit[1:], _another(place.get(edit[1:])))
             elif edit:
@@ -96,6 +96,11 @@ def _another(value: str) -> str:
     if value.startswith("0x"):
         return hex(int(value, 16) + 1)
     return str(int(value) + 1) if value.isdigit() else opposite.get(value, f"{value}x")
+
+
+def _last(what: str, declared: Any) -> Any:
+    """Another value is seen in an adopted domain too; what is left out, only where it is remembered."""
+    return None if what.endswith("text()") or "@" in what else declared
 
 
 def may_hide(what: str, file: str) -> bool:
@@ -168,7 +173,8 @@ def test_no_edit_is_hidden(clean_libvirtd: Daemon, path: Path) -> None:
     unseen = {
         what
         for what, tree in all_edits(declared)
-        if equal(merge(current, tree, DOMAIN, last_applied=declared), normal) and not may_hide(what, path.stem)
+        if equal(merge(current, tree, DOMAIN, last_applied=_last(what, declared)), normal)
+        and not may_hide(what, path.stem)
     }
     assert not unseen
 
