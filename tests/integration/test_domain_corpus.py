@@ -209,3 +209,11 @@ def test_the_module_applies_an_edit(module: BoundModule, edit: dict[str, Any]) -
     first = module("domain", {"xml": original})
     assert not first["failed"], first
     module.four_steps("domain", {"xml": edited(original, edit)})
+
+
+def test_a_disk_without_a_target_never_reaches_libvirt(module: BoundModule) -> None:
+    original = (_HERE / "domains" / "disk-file-all-options.xml").read_text()
+    without = edited(original, {"at": "devices/disk[1]/target", "remove": True})
+    result = module("domain", {"xml": without})
+    assert result["failed"]
+    assert "without a target" in result["msg"]

@@ -119,6 +119,9 @@ def _check_targets(tree: Element | None) -> None:
     if tree is None:
         return
     targets = [target.get("dev") for target in tree.iterfind("devices/disk/target")]
+    if len([dev for dev in targets if dev]) < len(tree.findall("devices/disk")):
+        # libvirt 9.0 can crash on it: with an iotune group it compares names that are not there
+        raise DeclarationError("A disk is declared without a target. Give each disk one, such as <target dev='vda'/>.")
     twice = sorted(dev for dev, count in Counter(targets).items() if dev and count > 1)
     if twice:
         raise DeclarationError(
