@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._deps import libvirt, require
@@ -136,8 +137,7 @@ class VolumeResource(Resource[CurrentVolume]):
 
     def _plan_repair(self, plan: Plan, current: CurrentVolume) -> None:
         before = f"half made, left by a run that was interrupted: {current.path or self._name}"
-        apply: Callable[[], None] = lambda: remove_half_made(self._connection, self._pool_name, self._name)  # noqa: E731
-        plan.add(Step(self._target, "delete", apply, before, None))
+        plan.add(Step(self._target, "delete", self._remove, before, None))
 
     def _plan_changes(self, plan: Plan, current: CurrentVolume) -> None:
         before = normalise(current.existing, VOLUME)
@@ -222,12 +222,12 @@ class VolumeResource(Resource[CurrentVolume]):
             return
         path = current.path
         require_reachable(self._connection, path, f"{self._pool_name}/{self._name}")
-        apply: Callable[[], None] = lambda: change_rights(path, wanted)  # noqa: E731
+        apply = self._then_refresh(partial(change_rights, path, wanted))
         plan.add(
             Step(
                 self._target,
                 "permissions",
-                self._then_refresh(apply),
+                apply,
                 None if old is None else to_text(old),
                 to_text(wanted),
             )
@@ -238,10 +238,8 @@ class VolumeResource(Resource[CurrentVolume]):
         if passphrase is None or current.secret is not None:
             return
         volume, path = f"{self._pool_name}/{self._name}", current.path
-        apply: Callable[[], None] = lambda: _ignored(keep_passphrase(self._connection, volume, path, passphrase))  # noqa: E731
-        plan.add(
-            Step(f"secret of {self._target}", "define", self._then_refresh(apply), None, "a private libvirt secret")
-        )
+        apply = self._then_refresh(partial(keep_passphrase, self._connection, volume, path, passphrase))
+        plan.add(Step(f"secret of {self._target}", "define", apply, None, "a private libvirt secret"))
 
     def _plan_absence(self, plan: Plan, current: CurrentVolume) -> None:
         if current.tree is not None:
@@ -255,13 +253,13 @@ class VolumeResource(Resource[CurrentVolume]):
             if self._params["wipe"]:
                 algorithm = self._params["wipe_algorithm"]
                 number = WIPE_ALGORITHMS.index(algorithm)
-                wipe: Callable[[], None] = lambda: _ignored(self._volume().wipePattern(number, 0))  # noqa: E731
-                plan.add(Step(self._target, "wipe", wipe, current.path, f"overwritten ({algorithm})"))
+                plan.add(
+                    Step(self._target, "wipe", partial(self._wipe, number), current.path, f"overwritten ({algorithm})")
+                )
         if current.tree is not None or current.half_made:
-            remove: Callable[[], None] = lambda: remove_half_made(self._connection, self._pool_name, self._name)  # noqa: E731
-            plan.add(Step(self._target, "delete", remove, current.path or self._name, None))
+            plan.add(Step(self._target, "delete", self._remove, current.path or self._name, None))
         if current.secret is not None and is_ours(current.secret):
-            undefine: Callable[[], None] = lambda: _ignored(current.secret.undefine())  # noqa: E731
+            undefine = current.secret.undefine
             plan.add(Step(f"secret of {self._target}", "undefine", undefine, current.secret.UUIDString(), None))
 
     # -- helpers ----------------------------------------------------------------------------------------------
@@ -281,7 +279,16 @@ class VolumeResource(Resource[CurrentVolume]):
         return StorageUsers(self._connection).of(current.path, self._pool_name, self._name)
 
     def _resize(self, wanted: int, flags: int) -> Callable[[], None]:
-        return lambda: _ignored(self._volume().resize(wanted, flags))
+        def apply() -> None:
+            self._volume().resize(wanted, flags)
+
+        return apply
+
+    def _wipe(self, algorithm: int) -> None:
+        self._volume().wipePattern(algorithm, 0)
+
+    def _remove(self) -> None:
+        remove_half_made(self._connection, self._pool_name, self._name)
 
     def _live(self, user: User, wanted: int) -> Callable[[], None]:
         def apply() -> None:
@@ -290,7 +297,7 @@ class VolumeResource(Resource[CurrentVolume]):
 
         return apply
 
-    def _then_refresh(self, apply: Callable[[], None]) -> Callable[[], None]:
+    def _then_refresh(self, apply: Callable[[], object]) -> Callable[[], None]:
         def both() -> None:
             apply()
             refresh(self._pool())
@@ -311,7 +318,3 @@ class VolumeResource(Resource[CurrentVolume]):
 def _future_path(pool: Element, name: str) -> str:
     """Where a new volume will be; libvirt joins the two in the same way."""
     return f"{(pool.findtext('target/path') or '').rstrip('/')}/{name}"
-
-
-def _ignored(_result: object) -> None:
-    """For a call whose result says nothing."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._deps import libvirt
@@ -102,16 +103,17 @@ class Creation:
         new = self._new(_with_compat(tree))
         named = self.params["clone_of"]
         text = f"{to_text(new.tree)}content: a copy of {origin_pool}/{named}\n"
-        apply: Callable[[], None] = lambda: make_clone(new, lambda: self._volume(origin_pool, named, "cloned"))  # noqa: E731
+        apply = partial(make_clone, new, partial(self._volume, origin_pool, named, "cloned"))
         return Step(target, "clone", apply, None, text)
 
     def _from_source(self, target: str) -> Step:
         source, checksum = self.params["source"], self._checksum()
         new = self._new(deepcopy(self.declared))
         if is_url(source):
-            shown, opened = shown_url(source), lambda: self.open_url(source)
+            shown = shown_url(source)
+            opened: Callable[[], Any] = partial(self.open_url, source)
         else:
-            shown, opened = source, lambda: _open_file(source)
+            shown, opened = source, partial(_open_file, source)
             file = _open_file(source)
             try:
                 check_header(read_header(file.head(HEADER_BYTES)), new.tree, shown, file.size)
@@ -209,7 +211,7 @@ def is_url(source: str) -> bool:
 
 def shown_url(url: str) -> str:
     """The URL without a password."""
-    scheme, _, rest = url.partition("://")
+    scheme, _colon, rest = url.partition("://")
     place, slash, path = rest.partition("/")
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 

@@ -48,7 +48,7 @@ class Checksum:
     @classmethod
     def parse(cls, text: str) -> Checksum:
         """From "sha256:<hexadecimal digits>"; raises DeclarationError."""
-        algorithm, _, digest = text.strip().lower().partition(":")
+        algorithm, _colon, digest = text.strip().lower().partition(":")
         if algorithm not in hashlib.algorithms_available or algorithm.startswith("shake") or not digest:
             raise DeclarationError(
                 f"checksum is {text!r}. Write an algorithm and a digest, such as sha256:2c26b46b68ffc68f…"
@@ -76,7 +76,7 @@ class Hasher:
             self._hash.update(block)
             return
         whole, rest = divmod(block, BLOCK_BYTES)
-        for _ in range(whole):
+        for _block in range(whole):
             self._hash.update(_ZEROS)
         self._hash.update(_ZEROS[:rest])
 
