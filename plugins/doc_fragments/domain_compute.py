@@ -84,6 +84,6 @@ options:
     description:
       - Whether the guest can be a hypervisor itself. This is the CPU feature C(vmx) or C(svm), by the model or the
         host.
-      - The host's kernel module must allow it, see M(nestbox.virt.kernel_module).
+      - The host's kernel module must allow it (its parameter C(nested)).
     type: bool
 """
