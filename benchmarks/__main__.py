@@ -129,13 +129,13 @@ def fingerprint(daemon: Daemon) -> Row:
     """An unchanged domain that this collection defined, against one that virsh defined, which must be merged."""
     known = XML.format(name=NAMES[1]).replace("64", "65")
     succeed("domain", {"uri": daemon.uri, "xml": known})
-    ours = min(timed(lambda: succeed("domain", {"uri": daemon.uri, "xml": known})) for _ in range(5))
+    ours = min(timed(lambda: succeed("domain", {"uri": daemon.uri, "xml": known})) for _turn in range(5))
     foreign = {"uri": daemon.uri, "xml": XML.format(name=NAMES[2])}
     return Row(
         "domain, known by its fingerprint",
         ours,
         "domain, merged",
-        min(timed(lambda: succeed("domain", foreign)) for _ in range(5)),
+        min(timed(lambda: succeed("domain", foreign)) for _turn in range(5)),
     )
 
 

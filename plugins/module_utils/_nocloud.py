@@ -13,10 +13,10 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import gmtime, struct_time
-from typing import Any, Iterator
+from typing import Any
 
 from ._deps import pycdlib
 from ._errors import DeclarationError
@@ -41,8 +41,8 @@ _KNOWN_STARTS = (
 # inside double quotes JSON lets these stand, but YAML 1.1 folds them as line breaks or does not take them at all
 _NOT_PRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 _INSTANCE_ID = re.compile(r"""^["']?instance-id["']?\s*:""", re.MULTILINE)
-# As mkisofs does for CD drives that read ahead. A tiny disk is also one in which busybox finds no label: it looks for the
-# file systems that keep theirs behind the end first, and stops at the failed read.
+# As mkisofs does for CD drives that read ahead. A tiny disk is also one in which busybox finds no label: it looks for
+# the file systems that keep theirs behind the end first, and stops at the failed read.
 _PADDING = 150 * 2048
 _FIXED_TIME = 315532800  # 1980-01-01: the earliest date that every file system can hold
 

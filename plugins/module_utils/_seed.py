@@ -11,9 +11,10 @@ import os
 import pwd
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 from ._errors import DeclarationError, NotFoundError, RefusedError, SystemFailure
 from ._nocloud import LABEL, Documents, advice, build_iso, read_iso, render

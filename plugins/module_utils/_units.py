@@ -31,7 +31,7 @@ def unit_factor(unit: str) -> int | None:
 
 
 def parse_size(value: str | int, *, option: str, default_unit: str = "b") -> int:
-    """Bytes of "8 GiB", "40G", "512 MiB" or a bare number of `default_unit`; raises DeclarationError naming `option`."""
+    """Bytes of "8 GiB", "40G" or a bare number of `default_unit`; raises DeclarationError naming `option`."""
     match = _SIZE.match(str(value))
     factor = unit_factor(match["unit"] or default_unit) if match else None
     if match is None or factor is None:
@@ -58,6 +58,6 @@ def format_size(size_bytes: int) -> str:
 
 def _exact_product(number: str, factor: int) -> int:
     """`number` times `factor`, rounded up, in whole numbers: a float would lose bytes above 2**53."""
-    whole, _, fraction = number.partition(".")
+    whole, _point, fraction = number.partition(".")
     scale = int(10 ** len(fraction))
     return -(-(int(whole + fraction) * factor) // scale)

@@ -91,7 +91,8 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Build a seed for a guest with one user nestbox.virt.cloud_init_seed:
+- name: Build a seed for a guest with one user
+  nestbox.virt.cloud_init_seed:
     dest: /var/lib/libvirt/images/web1-seed.iso
     user_data:
       users:
@@ -101,7 +102,8 @@ EXAMPLES = r"""
     meta_data:
       local-hostname: web1
 
-- name: Build a seed with a fixed address, which cloud-init reads only once nestbox.virt.cloud_init_seed:
+- name: Build a seed with a fixed address, which cloud-init reads only once
+  nestbox.virt.cloud_init_seed:
     dest: /var/lib/libvirt/images/db1-seed.iso
     user_data: "{{ lookup('ansible.builtin.file', 'db1.yml') }}"
     meta_data:
@@ -115,7 +117,8 @@ EXAMPLES = r"""
           addresses: [198.51.100.20/24]
           routes: [{to: default, via: 198.51.100.1}]
 
-- name: Remove the seed nestbox.virt.cloud_init_seed:
+- name: Remove the seed
+  nestbox.virt.cloud_init_seed:
     dest: /var/lib/libvirt/images/web1-seed.iso
     state: absent
 """

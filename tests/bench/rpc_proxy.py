@@ -11,6 +11,7 @@ import struct
 import tempfile
 import threading
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +22,7 @@ _CALL, _REPLY = 0, 1
 
 
 class RpcProxy:
-    """A socket that passes everything on, until the reply of call number `at`: then `action` runs and the client is cut off."""
+    """A socket that passes all on until the reply to call `at`: then `action` runs and the client is cut off."""
 
     def __init__(self, upstream: str | Path, at: int | None, action: Callable[[], object]) -> None:
         """`at` counts from 1; None only counts the calls."""
@@ -57,7 +58,7 @@ class RpcProxy:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                client, _ = self._listening.accept()
+                client, _address = self._listening.accept()
                 server = socket.socket(socket.AF_UNIX)
                 try:
                     server.connect(self._upstream)
@@ -81,7 +82,7 @@ class RpcProxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def _look_at_call(self, message: bytes) -> bool:
-        _, program, _, _, kind, serial, _ = _HEADER.unpack(message[: _HEADER.size])
+        program, kind, serial = itemgetter(1, 4, 5)(_HEADER.unpack(message[: _HEADER.size]))
         if program != _KEEPALIVE and kind == _CALL:
             self.calls += 1
             if self.calls == self._at:
@@ -89,7 +90,7 @@ class RpcProxy:
         return False
 
     def _look_at_reply(self, message: bytes) -> bool:
-        _, program, _, _, kind, serial, _ = _HEADER.unpack(message[: _HEADER.size])
+        program, kind, serial = itemgetter(1, 4, 5)(_HEADER.unpack(message[: _HEADER.size]))
         if self.done or program == _KEEPALIVE or kind != _REPLY or serial != self._serial:
             return False
         self.done = True

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""cloud_init_seed for real: the four steps, two independent readers of the image, rights at every instant, and bad input."""
+"""cloud_init_seed for real: the four steps, two readers of the image, its rights at every instant, bad input."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def _photograph_names(directory: Path) -> list[str]:
 
 
 @pytest.fixture
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def closed() -> Iterator[Path]:
     """A directory that another user may enter and not write to."""
     path = Path("/tmp") / f"nbt-seed-{os.getpid()}"
     path.mkdir(mode=0o755)
@@ -261,7 +261,7 @@ print(json.dumps([failed, names, kept, run_module("cloud_init_seed", changed)]))
 """
 
 
-def test_without_pycdlib_the_package_is_named(directory: Path) -> None:
+def test_without_pycdlib_the_package_is_named() -> None:
     """A host without it is told which package to install; an import of the module itself does not fail."""
     program = (
         "import sys; sys.modules['pycdlib'] = None\n"

@@ -94,7 +94,9 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize(("before", "state", "reached"), STATES, ids=[f"{one}-to-{two}" for one, two, _ in STATES])
+@pytest.mark.parametrize(
+    ("before", "state", "reached"), STATES, ids=[f"{one}-to-{two}" for one, two, _reached in STATES]
+)
 def test_every_way_between_two_states_holds_the_four_steps(
     module: BoundModule, images: Daemon, before: str, state: str, reached: str
 ) -> None:

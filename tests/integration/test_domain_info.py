@@ -94,7 +94,9 @@ def one(daemon: Daemon, name: str, **args: Any) -> Facts:
 
 def table(text: str) -> dict[str, str]:
     """virsh's `Key:   value` lines."""
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in text.splitlines()) if key}
+    return {
+        key.strip(): value.strip() for key, _colon, value in (line.partition(":") for line in text.splitlines()) if key
+    }
 
 
 def test_it_says_what_virsh_says_of_a_running_domain(full: Daemon) -> None:

@@ -31,7 +31,7 @@ _FOR_QEMU = [param for param in (*golden_cases(), *_NEW) if "not_definable" not 
 def define(connection: Any, case: Case, host: HostFacts) -> tuple[str, dict[str, Any]]:
     """The XML of the domain that the case's options make, and the options."""
     params = {**params_of(case["options"]), "name": "nbt-options"}
-    tree, _ = declared(params, host)
+    tree, _notes = declared(params, host)
     text = to_text(completed(tree, params, host))
     # the schema too: libvirt's parser alone overlooks what it does not know
     return connection.defineXMLFlags(text, libvirt.VIR_DOMAIN_DEFINE_VALIDATE).XMLDesc(), params
@@ -98,7 +98,7 @@ def test_other_drivers_give_facts_too() -> None:
     with Connection("test:///default", read_only=False) as connection:
         facts = read_host_facts(connection)
         assert facts.best_type() == "test"
-        text, _ = define(connection.handle, {"options": {"name": "nbt-options"}}, facts)
+        text, _notes = define(connection.handle, {"options": {"name": "nbt-options"}}, facts)
     assert parse(text).get("type") == "test"
 
 

@@ -94,7 +94,7 @@ def test_targets_stay_when_a_disk_is_added_behind() -> None:
     ]
     seen = []
     for length in range(1, len(disks) + 1):
-        tree, _ = declared(params_of({"disks": disks[:length]}), HostFacts())
+        tree, _notes = declared(params_of({"disks": disks[:length]}), HostFacts())
         seen.append([target.get("dev") for target in tree.iterfind("devices/disk/target")])
     assert seen[-1] == ["vda", "sda", "vdb", "sdb"]
     assert all(seen[-1][: len(short)] == short for short in seen)

@@ -32,10 +32,10 @@ _OPEN_ADVICE: tuple[tuple[str, str], ...] = (
 
 
 class Connection:
-    """An open libvirt connection; `handle` is libvirt's own object. A read-only one can't change anything, by the server's rule."""
+    """An open libvirt connection; `handle` is libvirt's own object. The server lets a read-only one change nothing."""
 
     def __init__(self, uri: str, *, read_only: bool, may_ask_guests: bool = False) -> None:
-        """`may_ask_guests` allows a second, writable connection for guest-agent questions, which libvirt refuses on a read-only one."""
+        """`may_ask_guests` allows a second, writable connection to ask guest agents: a read-only one may not."""
         self.uri = uri
         self.read_only = read_only
         self._may_ask_guests = may_ask_guests or not read_only
@@ -43,7 +43,7 @@ class Connection:
         self.handle: Any = None
 
     def __enter__(self) -> Connection:
-        require("libvirt")
+        require("libvirt", "lxml")
         libvirt.registerErrorHandler(_ignore, None)
         # must come before the first open, or the connection has no events (https://libvirt.org/html/libvirt-libvirt-event.html)
         libvirt.virEventRegisterDefaultImpl()

@@ -102,7 +102,7 @@ class DomainResource(Resource[DomainState]):
     def _check_sources(
         self, current: DomainState, definition: Definition, declaration: DomainDeclaration, plan: Plan
     ) -> None:
-        """What is to start must find its networks and volumes; in check mode an earlier task may still have to make them."""
+        """What is to start must find its networks and volumes; in check mode an earlier task may have to make them."""
         if self._params["state"] not in _UP or current.active:
             return
         tree = definition.new() if current.inactive is None else definition.laid_over(current.inactive, current.record)

@@ -194,8 +194,8 @@ def _is_more_vcpus(difference: Difference) -> bool:
 
 _ANY = (ADD, REMOVE, CHANGE)
 
-# virDomainAttachDeviceFlags and virDomainUpdateDeviceFlags (https://libvirt.org/html/libvirt-libvirt-domain.html); what the
-# QEMU driver refuses there is left out here, and waits for a restart
+# virDomainAttachDeviceFlags and virDomainUpdateDeviceFlags (https://libvirt.org/html/libvirt-libvirt-domain.html);
+# what the QEMU driver refuses there is left out here, and waits for a restart
 _ROWS: tuple[_Row, ...] = (
     _Row("devices/disk", (ADD,), _is_hotplug_disk, LiveChanges.attach),
     _Row("devices/disk", (REMOVE,), _is_hotplug_disk, LiveChanges.detach),

@@ -44,7 +44,7 @@ class Record:
 
     def knows_password(self, kind: str, password: str) -> bool:
         """Whether `password` is the one that was applied last."""
-        salt, _, digest = self.passwords.get(kind, "").partition("$")
+        salt, _dollar, digest = self.passwords.get(kind, "").partition("$")
         return bool(digest) and hmac.compare_digest(_scrypt(password, bytes.fromhex(salt)), digest)
 
 

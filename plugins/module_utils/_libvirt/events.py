@@ -20,7 +20,7 @@ _LOOP_TICK_MS = 200
 
 
 class Watch:
-    """Wakes at each event of one domain (or of any, for None); to be used as a context, before the change that it watches."""
+    """Wakes at each event of one domain (or of any, for None); entered before the change that it watches."""
 
     def __init__(self, connection: Connection, domain: Any) -> None:
         self._handle = connection.handle
@@ -58,7 +58,7 @@ class Watch:
         libvirt.virEventRemoveTimeout(self._timer)
 
     def until(self, probe: Callable[[], Seen | None], timeout_s: float, recheck_s: float = 5.0) -> Seen | None:
-        """What `probe` gives when it is no longer None, asked at each event and every `recheck_s`; None after `timeout_s`."""
+        """What `probe` gives when it is not None, asked at each event and every `recheck_s`; None after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while True:
             self._happened.clear()

@@ -91,6 +91,6 @@ def key_value(item: Element, key: str) -> tuple[str, ...] | None:
 def _part_value(item: Element, part: str) -> str | None:
     if part == ".":
         return item.text
-    path, _, attribute = part.rpartition("@")
+    path, _at, attribute = part.rpartition("@")
     holder = item.find(path.rstrip("/")) if path else item
     return None if holder is None else holder.get(attribute)

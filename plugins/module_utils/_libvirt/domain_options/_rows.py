@@ -53,7 +53,7 @@ def put(parent: Element, path: str, value: Any) -> None:
         if value:
             ensure(parent, path[:-1])
         return
-    head, _, last = path.rpartition("/")
+    head, _slash, last = path.rpartition("/")
     if last.startswith("@"):
         (ensure(parent, head) if head else parent).set(last[1:], value)
     else:

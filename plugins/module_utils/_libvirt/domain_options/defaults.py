@@ -49,7 +49,7 @@ class Default:
 
 
 def _present(tree: Element, path: str) -> bool:
-    head, _, last = path.rpartition("/")
+    head, _slash, last = path.rpartition("/")
     if not last.startswith("@"):
         return tree.find(path) is not None
     holder = tree.find(head) if head else tree

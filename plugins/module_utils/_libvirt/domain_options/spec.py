@@ -189,7 +189,7 @@ _GRAPHICS: Options = {
     "listen": {"type": "str"},
     "port": {"type": "int"},
     "websocket": {"type": "int"},
-    "keymap": {"type": "str"},
+    "keymap": {"type": "str", "no_log": False},
 }
 _VIDEO: Options = {
     "model": {
