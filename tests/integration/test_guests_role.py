@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role guests on a real daemon: what can't be right is said before anything is changed. The scenario guests has the rest."""
+"""The role guests on a real daemon: what can't be right is said before anything changes. Its scenario has the rest."""
 
 from __future__ import annotations
 
@@ -20,15 +20,29 @@ from tests.bench.module import succeed
 _KEYS = {"guests_authorized_keys": ["ssh-ed25519 AAAA test"]}
 
 
-def _play(daemon: Daemon, directory: Path, variables: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
+def _play(
+    daemon: Daemon, directory: Path, variables: dict[str, Any], *options: str
+) -> subprocess.CompletedProcess[str]:
     """The playbook provision_guests on this machine, against the bench's daemon."""
-    own = {"guests_uri": daemon.uri, "hypervisor_group": "all", "guests_packages_install": False, "guests_wait_for": "none"}
+    own = {
+        "guests_uri": daemon.uri,
+        "hypervisor_group": "all",
+        "guests_packages_install": False,
+        "guests_wait_for": "none",
+    }
     own["guests_seed_directory"] = str(directory / "seeds")
     own["ansible_python_interpreter"] = sys.executable
     (directory / "variables.json").write_text(json.dumps({**own, **_KEYS, **variables}))
     inventory = "localhost ansible_connection=local ansible_become=false\n"
     (directory / "inventory").write_text(inventory)
-    command = ["ansible-playbook", "-i", str(directory / "inventory"), "-e", f"@{directory / 'variables.json'}", *options]
+    command = [
+        "ansible-playbook",
+        "-i",
+        str(directory / "inventory"),
+        "-e",
+        f"@{directory / 'variables.json'}",
+        *options,
+    ]
     environment = {**os.environ, "ANSIBLE_HOME": str(directory / "ansible"), "ANSIBLE_NOCOLOR": "true"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     playbook = "nestbox.virt.provision_guests"
@@ -45,10 +59,19 @@ def prepared(clean_libvirtd: Daemon, tmp_path: Path) -> Daemon:
 
 
 _BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "a name twice": ({"guests": [{"name": "a"}, {"name": "b"}, {"name": "a"}]}, "declared more than once: a. Give each"),
+    "a name twice": (
+        {"guests": [{"name": "a"}, {"name": "b"}, {"name": "a"}]},
+        "declared more than once: a. Give each",
+    ),
     "a name with a slash": ({"guests": [{"name": "../etc"}]}, "These can't be names of guests: ../etc"),
-    "an image twice": ({"guests_images": [{"name": "i", "source": "/a"}, {"name": "i", "source": "/b"}]}, "occurs more than once"),
-    "an unknown image": ({"guests": [{"name": "a", "image": "none.qcow2"}]}, "from the image(s) none.qcow2, which are neither"),
+    "an image twice": (
+        {"guests_images": [{"name": "i", "source": "/a"}, {"name": "i", "source": "/b"}]},
+        "occurs more than once",
+    ),
+    "an unknown image": (
+        {"guests": [{"name": "a", "image": "none.qcow2"}]},
+        "from the image(s) none.qcow2, which are neither",
+    ),
     "a missing file": (
         {"guests": [{"name": "a", "image": "i"}], "guests_images": [{"name": "i", "source": "/nonexistent/i.qcow2"}]},
         "was to come from /nonexistent/i.qcow2, and localhost has no such file",
@@ -57,8 +80,14 @@ _BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"guests": [{"name": "a", "interfaces": [{"network": "lab"}]}]},
         "to the network(s) lab, and localhost has default.",
     ),
-    "an unknown pool": ({"guests": [{"name": "a", "disk_size": "1 GiB", "pool": "fast"}]}, "pool(s) fast, and localhost has"),
-    "no key": ({"guests": [{"name": "a"}], "guests_authorized_keys": [], "guests_wait_for": "connection"}, "no public key"),
+    "an unknown pool": (
+        {"guests": [{"name": "a", "disk_size": "1 GiB", "pool": "fast"}]},
+        "pool(s) fast, and localhost has",
+    ),
+    "no key": (
+        {"guests": [{"name": "a"}], "guests_authorized_keys": [], "guests_wait_for": "connection"},
+        "no public key",
+    ),
     "an unknown option": ({"guests": [{"name": "a", "memroy": "1 GiB"}]}, "memroy"),
     "a bad size": ({"guests": [{"name": "a", "memory": "much", "cloud_init": False}]}, "memory was given as 'much'"),
 }
@@ -79,7 +108,7 @@ def test_bad_input_changes_nothing(prepared: Daemon, tmp_path: Path, case: str) 
 
 
 def test_check_mode_foresees_and_writes_nothing(prepared: Daemon, tmp_path: Path) -> None:
-    """On a host that has nothing of the guests yet, not even what their volumes lie on; then for real; then unchanged."""
+    """On a host that has nothing of the guests yet, not even the image; then for real; then unchanged."""
     image = tmp_path / "base.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True)
     variables: dict[str, Any] = {
