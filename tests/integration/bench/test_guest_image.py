@@ -24,7 +24,9 @@ _TIMEOUT_S = 120
 
 _NETWORK = """
 <network><name>lan</name><bridge name='nbt-lan0' stp='off' delay='0'/>
-<ip address='198.51.100.1' netmask='255.255.255.0'><dhcp><range start='198.51.100.10' end='198.51.100.99'/></dhcp></ip></network>
+<ip address='198.51.100.1' netmask='255.255.255.0'>
+<dhcp><range start='198.51.100.10' end='198.51.100.99'/></dhcp>
+</ip></network>
 """
 
 _DOMAIN = """
@@ -131,7 +133,8 @@ def boot_directly(image: GuestImage, more: str = "") -> str:
 
 def seed_disk(path: Path, bus: str) -> str:
     if bus == "virtio":
-        return f"<disk type='file'><driver name='qemu'/><source file='{path}'/><target dev='vdb' bus='virtio'/><readonly/></disk>"
+        target = "<target dev='vdb' bus='virtio'/>"
+        return f"<disk type='file'><driver name='qemu'/><source file='{path}'/>{target}<readonly/></disk>"
     return f"<disk type='file' device='cdrom'><source file='{path}'/><target dev='sda' bus='{bus}'/><readonly/></disk>"
 
 
@@ -187,11 +190,15 @@ def test_boot_from_disk(
     subprocess.run(
         ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(image.disk), str(overlay)], check=True
     )
-    network = "version: 2\nethernets:\n  enp1s0:\n    addresses: [198.51.100.5/24]\n    gateway4: 198.51.100.1\n    nameservers: {addresses: [198.51.100.1]}\n"
+    network = (
+        "version: 2\nethernets:\n  enp1s0:\n    addresses: [198.51.100.5/24]\n    gateway4: 198.51.100.1\n"
+        "    nameservers: {addresses: [198.51.100.1]}\n"
+    )
     user_data = _USER_DATA.format(name="fromdisk", key=public(key))
     seed = write_seed(tmp_path / "seed.iso", user_data, "instance-id: two\n", network)
     target = "<target dev='vda' bus='virtio'/>" if bus == "virtio" else "<target dev='sdb' bus='sata'/>"
-    disk = f"<disk type='file'><driver name='qemu' type='qcow2'/><source file='{overlay}'/>{target}<boot order='1'/></disk>"
+    source = f"<driver name='qemu' type='qcow2'/><source file='{overlay}'/>"
+    disk = f"<disk type='file'>{source}{target}<boot order='1'/></disk>"
     guest = Guest(
         daemon, tmp_path, key, name=f"disk-{machine}", memory="384", machine=machine, nic=nic, mac="52:54:00:00:64:02",
         boot="", disks=disk + seed_disk(seed, bus),
@@ -220,7 +227,8 @@ def test_boot_without_a_seed(daemon: Daemon, image: GuestImage, key: Path, tmp_p
     word = "nestbox.ssh_key=" + base64.b64encode(public(key).encode()).decode()
     guests = [
         Guest(
-            daemon, tmp_path, key, name=name, memory="256", machine="pc", nic="virtio", mac=mac, boot=boot_directly(image, more), disks="",
+            daemon, tmp_path, key, name=name, memory="256", machine="pc", nic="virtio", mac=mac,
+            boot=boot_directly(image, more), disks="",
         )
         for name, mac, more in (("known", "52:54:00:00:64:03", word), ("stranger", "52:54:00:00:64:04", ""))
     ]  # fmt: skip
