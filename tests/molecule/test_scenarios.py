@@ -28,7 +28,8 @@ _FALSE_GREEN = re.compile(r"no hosts matched|Could not match supplied host patte
 
 def faults(output: str, scenario: str, sequence: list[str], optional: set[str]) -> list[str]:
     """What is wrong with a run that ended with 0; `optional` actions may lack a playbook."""
-    recap = re.findall(rf"^{scenario} ➜ (\w+): Executed: (\w+)", output, re.MULTILINE)
+    # the arrow has two shapes: with colours and without
+    recap = re.findall(rf"^{scenario} (?:➜|>) (\w+): Executed: (\w+)", output, re.MULTILINE)
     found = [f"the output says: {said}" for said in _FALSE_GREEN.findall(output)]
     if [action for action, _result in recap] != sequence:
         found.append(f"the sequence is {', '.join(sequence)}; these ran: {', '.join(action for action, _ in recap)}")
@@ -50,7 +51,7 @@ def sequence_of(scenario: Path) -> list[str]:
 
 
 def run_molecule(scenario: str, log: IO[str], ansible_home: Path) -> int:
-    """Runs the scenario from the checkout's root: from anywhere else molecule finds no hosts and says that all is well."""
+    """Runs the scenario from the checkout's root: elsewhere molecule finds no hosts and is content."""
     molecule = Path(sys.executable).with_name("molecule")
     environment = {
         **podman_environment(),
@@ -93,7 +94,7 @@ def test_there_are_scenarios() -> None:
 
 
 _GREEN = """\
-bench ➜ create: Executed: Successful
+bench > create: Executed: Successful
 bench ➜ prepare: Executed: Missing playbook (Remove from test_sequence to suppress)
 bench ➜ converge: Executed: Successful
 bench                     : actions=3  successful=2  disabled=0  skipped=0  missing=1  failed=0
