@@ -12,10 +12,10 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   title:
-    description: A short title, without line breaks.
+    description: A short title, without line breaks. An empty text removes it.
     type: str
   description:
-    description: A text of any length.
+    description: A text of any length. An empty text removes it.
     type: str
   tags:
     description:

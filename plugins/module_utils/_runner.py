@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ._argspec import ArgumentSpec
-from ._errors import NotConverged, StepFailed, VirtError
+from ._errors import DeclarationError, NotConverged, StepFailed, VirtError
 from ._libvirt.connection import Connection
 from ._libvirt.errors import libvirt_errors
 from ._plan import Plan, Step
@@ -18,11 +19,15 @@ from ._resource import Resource
 
 Params = dict[str, Any]
 
+# https://www.w3.org/TR/xml/#charsets
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 
 def run_libvirt(spec: ArgumentSpec, build: Callable[[Connection, Params], Resource[Any]], key: str) -> NoReturn:
     """A module that declares a libvirt resource; the connection is read-only in check mode."""
 
     def work(module: AnsibleModule) -> Params:
+        _check_characters(module.params)
         with Connection(module.params["uri"], read_only=module.check_mode) as connection:
             return _execute(build(connection, module.params), module.check_mode, key)
 
@@ -62,6 +67,22 @@ def _answer(spec: ArgumentSpec, work: Callable[[AnsibleModule], Params]) -> NoRe
     for warning in result.pop("warnings", []):
         module.warn(warning)
     module.exit_json(**result)
+
+
+def _check_characters(value: Any, option: str = "") -> None:
+    """Raises DeclarationError where a text holds what XML can't."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_characters(part, f"{option}.{key}" if option else str(key))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            _check_characters(part, f"{option}[{number}]")
+    elif isinstance(value, str):
+        found = _NOT_IN_XML.search(value)
+        if found is not None:
+            raise DeclarationError(
+                f"{option} has the character U+{ord(found[0]):04X} in it, which libvirt's XML can't hold. Take it out."
+            )
 
 
 def _withhold(module: AnsibleModule, options: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +42,7 @@ class DomainResource(Resource[DomainState]):
         self._names: DomainNames = read_names(params)
         self._power = Power(connection, self._names.name, params)
         self._restarted = False  # state: restarted is reached once it was done in this run
+        self._asked_for_memory = False  # a guest that starts is asked by libvirt itself
         self._not_kept: list[str] = []
 
     def read(self) -> DomainState:
@@ -120,13 +122,17 @@ class DomainResource(Resource[DomainState]):
         self, current: DomainState, definition: Definition, declaration: DomainDeclaration, plan: Plan
     ) -> None:
         define = definition.step(current, plan) if declaration.says_something or self._params.get("adopt") else None
+        later = self._plan_live(current, definition, plan)
         if define is not None:
             plan.add(self._noting(define, definition))
         autostart = self._params.get("autostart")
         if autostart is not None and autostart != current.autostart:
+            if define is None and not current.persistent:
+                raise self._no_definition("autostart")
             plan.add(self._autostart(autostart))
-        self._plan_live(current, definition, plan)
-        self._plan_power(current, plan)
+        for step in later:
+            plan.add(step)
+        self._plan_power(current, definition, plan)
 
     def _noting(self, step: Step, definition: Definition) -> Step:
         """The same step, that also keeps what libvirt silently left out, for the warning of the second plan."""
@@ -135,7 +141,7 @@ class DomainResource(Resource[DomainState]):
             step.apply()
             self._not_kept = definition.not_kept
 
-        return Step(step.target, step.verb, apply, step.before, step.after, step.effect)
+        return replace(step, apply=apply)
 
     def _autostart(self, wanted: bool) -> Step:
         def apply() -> None:
@@ -144,23 +150,65 @@ class DomainResource(Resource[DomainState]):
         words = {True: "autostart\n", False: "no autostart\n"}
         return Step(f"domain {self._names.name}", "set autostart", apply, words[not wanted], words[wanted])
 
-    def _plan_live(self, current: DomainState, definition: Definition, plan: Plan) -> None:
+    def _plan_live(self, current: DomainState, definition: Definition, plan: Plan) -> list[Step]:
+        """Adds the live changes that come before the definition, and gives those that come after it."""
         if current.live is None or self._params["state"] in ("stopped", "saved", "restarted"):
-            return
-        wanted = definition.laid_over(current.live, current.record)
+            return []
+        live, allowed = current.live, bool(self._params["live"])
         changes = LiveChanges(self._connection, current.handle, self._names.name)
-        steps, reasons = changes.plan(current.live, wanted, allowed=bool(self._params["live"]))
-        if reasons and self._params["restart"] == "if_required":
-            plan.add(self._power.restart(current, "; ".join(reasons)))
-            return
-        for step in steps:
-            plan.add(step)
-        plan.restart_reasons.extend(reasons)
+        found = changes.plan(
+            live,
+            definition.laid_over(live, current.record),
+            allowed=allowed,
+            asks_for_memory=lambda: not self._asked_for_memory and definition.asks_for_other_memory(current),
+        )
+        passwords = definition.stale_passwords(current)
+        if not allowed:
+            found.reasons += [
+                f"the {kind} password is another: it takes effect at the next start" for kind in passwords
+            ]
+        if found.reasons and self._params["restart"] == "if_required":
+            return [self._restart(current, definition, "; ".join(found.reasons))]
+        for step in found.first:
+            plan.add(self._asking(step))
+        plan.restart_reasons.extend(found.reasons)
+        plan.warnings.extend(() if self._asked_for_memory else found.warnings)
+        set_now = [changes.password(live, kind, text) for kind, text in passwords.items()] if allowed else []
+        return [*found.steps, *set_now]
 
-    def _plan_power(self, current: DomainState, plan: Plan) -> None:
+    def _asking(self, step: Step) -> Step:
+        """The same step, after which the guest is not asked again in this run, however long it takes to follow."""
+
+        def apply() -> None:
+            step.apply()
+            self._asked_for_memory = True
+
+        return replace(step, apply=apply)
+
+    def _restart(self, current: DomainState, definition: Definition, why: str) -> Step:
+        """A paused domain that is to stay so is paused again; a transient one is created anew, or it would be gone."""
+        state = self._params["state"]
+        paused = state == "paused" or (state == "present" and current.power == "paused")
+        create = self._power.start_defined
+        if current.inactive is None and self._params["transient"]:
+            text = definition.text_over(current)
+
+            def create(flags: int) -> None:
+                self._create(text, flags)
+
+        return self._power.restart(current, why, paused=paused, create=create)
+
+    def _no_definition(self, wish: str) -> RefusedError:
+        return RefusedError(
+            f"Domain {self._names.name} was declared with {wish}, but it is transient: it has no definition to keep "
+            f"that. Leave {wish} out, or declare the domain by xml or options without transient: true, so that it is "
+            f"defined."
+        )
+
+    def _plan_power(self, current: DomainState, definition: Definition, plan: Plan) -> None:
         state = self._params["state"]
         if state == "restarted":
-            self._plan_restart(current, plan)
+            self._plan_restart(current, definition, plan)
             return
         ways = {
             "running": self._power.to_running,
@@ -180,10 +228,10 @@ class DomainResource(Resource[DomainState]):
                 "the domain goes on from its saved memory, with the devices that it had when it was saved"
             )
 
-    def _plan_restart(self, current: DomainState, plan: Plan) -> None:
+    def _plan_restart(self, current: DomainState, definition: Definition, plan: Plan) -> None:
         if self._restarted:
             return
-        step = self._power.restart(current, "asked for") if current.active else self._power.start(current)
+        step = self._restart(current, definition, "asked for") if current.active else self._power.start(current)
 
         def apply() -> None:
             step.apply()
@@ -199,27 +247,26 @@ class DomainResource(Resource[DomainState]):
                 "first "
                 f"(state: absent), or leave transient out."
             )
+        if self._params.get("autostart"):
+            raise self._no_definition("autostart")
+        if state == "saved":
+            raise self._no_definition("state: saved")
         if current.exists:
-            self._plan_live(current, definition, plan)
-            self._plan_power(current, plan)
-        elif state in _UP:
-            paused = state == "paused"
-            plan.add(
-                Step(
-                    f"domain {name}",
-                    "create",
-                    lambda: self._create(definition, paused),
-                    None,
-                    to_text(without_noise(definition.new(), DOMAIN)),
-                )
-            )
+            for step in self._plan_live(current, definition, plan):
+                plan.add(step)
+            self._plan_power(current, definition, plan)
+        elif state != "stopped":  # a transient domain is there only while it runs
+            flags = libvirt.VIR_DOMAIN_START_PAUSED if state == "paused" else 0
+            shown = to_text(without_noise(definition.new(), DOMAIN))
+            text = definition.new_text()
+            plan.add(Step(f"domain {name}", "create", lambda: self._create(text, flags), None, shown))
 
-    def _create(self, definition: Definition, paused: bool) -> None:
-        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+    def _create(self, text: str, flags: int) -> None:
+        """Starts a domain without a definition."""
         if self._params.get("validate"):
             flags |= libvirt.VIR_DOMAIN_START_VALIDATE
-        self._connection.handle.createXML(definition.new_text(), flags)
-        self._restarted = True
+        self._connection.handle.createXML(text, flags)
+        self._restarted = self._asked_for_memory = True
 
 
 def _check_uuid(name: str, uuid: str, by_name: Any, by_uuid: Any) -> None:

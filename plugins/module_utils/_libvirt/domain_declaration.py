@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
@@ -18,7 +19,7 @@ from .._xml.document import parse, to_text
 from .._xml.domain_tables import DOMAIN
 from .._xml.merge import normalise, overlay
 from .domain_options import declared
-from .domain_record import digest
+from .domain_record import digest, take_record
 from .domain_state import put_passwords, take_passwords
 from .host_facts import HostFacts
 
@@ -35,6 +36,7 @@ class DomainDeclaration:
     tree: Element
     raw: Element | None  # what came as xml: only this is compared with the last applied declaration
     emptied: frozenset[str]
+    of_a_run: bool = False  # xml is the dump of a running domain, with what only the run has
     passwords: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
@@ -78,7 +80,14 @@ def read_names(params: Mapping[str, Any]) -> DomainNames:
         raise DeclarationError(
             "The domain has no name: neither the option name nor <name> in xml was given. Give one of them."
         )
-    return DomainNames(name, _agreed("uuid", params.get("uuid"), raw), raw)
+    given = _agreed("uuid", params.get("uuid"), raw)
+    if given is not None and re.fullmatch(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}", given) is None:
+        raise DeclarationError(
+            f"The domain {name} was declared with the UUID '{given}', which is none. Write 32 hexadecimal digits, "
+            "or leave it out: libvirt chooses one.",
+            details={"uuid": given},
+        )
+    return DomainNames(name, given, raw)
 
 
 def read_declaration(
@@ -86,15 +95,17 @@ def read_declaration(
 ) -> DomainDeclaration:
     """The declaration over a domain's XML (None: a new one); raises DeclarationError where it contradicts itself."""
     raw = deepcopy(names.raw)
+    if raw is not None:
+        take_record(raw)  # a dump of a domain has it; it is what we remember, and nobody's declaration
     typed, emptied = declared({**params, "name": names.name, "uuid": names.uuid}, host, current)
     passwords = take_passwords(raw) if raw is not None else {}
     passwords.update(take_passwords(typed))
     tree = overlay(raw, typed, DOMAIN, emptied=emptied)
     for part in (raw, tree):
         _check_targets(part)
-    return DomainDeclaration(
-        names.name, names.uuid, tree, None if raw is None else normalise(raw, DOMAIN), emptied, passwords
-    )
+    of_a_run = raw is not None and raw.get("id") is not None
+    known = None if raw is None else normalise(raw, DOMAIN)
+    return DomainDeclaration(names.name, names.uuid, tree, known, emptied, of_a_run, passwords)
 
 
 def with_passwords(tree: Element, passwords: Mapping[str, str | None]) -> str:

@@ -14,6 +14,7 @@ from .._deps import etree, libvirt
 from .._plan import Plan, Step
 from .._xml.compare import differences, equal
 from .._xml.document import parse, to_text
+from .._xml.domain_run import as_defined
 from .._xml.domain_tables import DOMAIN
 from .._xml.merge import merge, normalise, without_noise
 from .._xml.namespace import NAMESPACE, PREFIX
@@ -47,6 +48,8 @@ class Definition:
         """An existing domain's XML with the declaration laid over it."""
         last = record.last_tree if record is not None and self._declaration.raw is not None else None
         declared = self._declaration.tree
+        if self._declaration.of_a_run:
+            declared = as_defined(declared, tree)
         if self._connection.read_only:
             declared, last = without_cookies(declared), None if last is None else without_cookies(last)
         merged = merge(tree, declared, DOMAIN, last_applied=last, emptied=self._declaration.emptied)
@@ -60,21 +63,46 @@ class Definition:
         """What libvirt gets to start a transient domain."""
         return with_passwords(self.new(), self._declaration.passwords)
 
+    def text_over(self, state: DomainState) -> str:
+        """What libvirt gets to start a transient domain anew, with what the declaration says of it."""
+        tree = self.laid_over(state.live, state.record) if state.live is not None else self.new()
+        return with_passwords(tree, {**state.known_passwords, **self._declaration.passwords})
+
     def step(self, state: DomainState, plan: Plan) -> Step | None:
         """The step that defines, or None when the definition is as declared."""
         if state.inactive is None:
-            return self._step("define", None, self.new(), self._declaration.passwords, None)
+            after = self.new() if state.live is None else self.laid_over(state.live, state.record)
+            return self._step("define", None, after, {**state.known_passwords, **self._declaration.passwords}, None)
         record = state.record
         before = normalise(state.inactive, DOMAIN)
         after = before if self._is_known(record, before) else self.laid_over(state.inactive, record)
-        kept = {kind: text for kind, text in state.passwords.items() if text is not None}
-        passwords = {**kept, **self._declaration.passwords}
+        passwords = {**state.known_passwords, **self._declaration.passwords}
         kinds = self._changed_passwords(state, plan)
         if kinds or not equal(before, after):
             return self._step("redefine", before, after, passwords, record, kinds)
         if self._params.get("adopt") and record is None:
             return self._step("adopt", before, after, passwords, None)
         return None
+
+    def asks_for_other_memory(self, state: DomainState) -> bool:
+        """Whether the definition does not say yet how much memory the guest is to use."""
+        if state.inactive is None:
+            return True
+        before = normalise(state.inactive, DOMAIN)
+        found = differences(before, self.laid_over(state.inactive, state.record), DOMAIN)
+        return any(row.path == "currentMemory" for row in found)
+
+    def stale_passwords(self, state: DomainState) -> dict[str, str]:
+        """Declared passwords, by kind, that differ from the running domain's; in check mode, as far as can be told."""
+        changing = self._changed_passwords(state, Plan()) if self._connection.read_only else []
+        stale = {}
+        for kind, password in self._declaration.passwords.items():
+            if password is None or state.live is None or state.live.find(f"devices/graphics[@type='{kind}']") is None:
+                continue
+            seen = kind not in changing if self._connection.read_only else state.live_passwords.get(kind) == password
+            if not seen:
+                stale[kind] = password
+        return stale
 
     def _is_known(self, record: Record | None, before: Element) -> bool:
         """Whether this declaration was applied last, and the definition is still what it gave."""

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, cast
 
 from .._deps import etree, libvirt
@@ -15,9 +16,11 @@ from .._plan import Step
 from .._units import parse_size_kib
 from .._xml.compare import ADD, CHANGE, REMOVE, Difference, differences
 from .._xml.document import remove, to_text
+from .._xml.domain_run import is_cpu_of_a_run, without_details_of_a_run
 from .._xml.domain_tables import DOMAIN
 from .._xml.merge import normalise
 from .connection import Connection
+from .domain_state import put_password
 from .errors import translate
 from .events import Watch
 
@@ -39,6 +42,17 @@ class _Row:
     verbs: tuple[str, ...]
     works: Callable[[Difference], bool]
     call: Callable[[LiveChanges, Difference], None]
+    first: bool = False  # made before the definition, which alone tells later that it was made
+
+
+@dataclass
+class LivePlan:
+    """What becomes of the differences; `first` are the steps that come before the definition."""
+
+    first: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 class LiveChanges:
@@ -49,20 +63,35 @@ class LiveChanges:
         self.domain = domain
         self._name = name
 
-    def plan(self, live: Element, wanted: Element, *, allowed: bool) -> tuple[list[Step], list[str]]:
-        """From `live` to `wanted`: steps for what works now (if `allowed`), reasons for what waits for a restart."""
-        steps: list[Step] = []
-        reasons: list[str] = []
-        found = differences(_comparable(live, wanted), _comparable(wanted, wanted), DOMAIN)
+    def plan(self, live: Element, wanted: Element, *, allowed: bool, asks_for_memory: Callable[[], bool]) -> LivePlan:
+        """From `live` to `wanted`: steps for what works now (if `allowed`), reasons for what waits for a restart.
+
+        A guest gives memory back when it can, or never: whether it was asked to is told by `asks_for_memory`.
+        """
+        result = LivePlan()
+        found = differences(*_comparable(live, wanted), DOMAIN)
         # a guest can't be given more than the maximum that it was started with
         blocked = ("currentMemory",) if any(row.path == "memory" for row in found) else ()
         for difference in found:
             row = _row_of(difference) if allowed and difference.path not in blocked else None
             if row is None:
-                reasons.append(_reason(difference))
+                result.reasons.append(_reason(difference))
+            elif row.first and not asks_for_memory():
+                result.warnings.append(_lagging(difference))
             else:
-                steps.append(self._step(row, difference))
-        return steps, list(dict.fromkeys(reasons))
+                (result.first if row.first else result.steps).append(self._step(row, difference))
+        result.reasons = list(dict.fromkeys(result.reasons))
+        return result
+
+    def password(self, live: Element, kind: str, password: str) -> Step:
+        """Gives a running display another password."""
+
+        def apply() -> None:
+            graphics = deepcopy(live.find(f"devices/graphics[@type='{kind}']"))
+            put_password(cast("Element", graphics), password)
+            self.update(Difference("devices/graphics", CHANGE, None, graphics))
+
+        return Step(f"running domain {self._name} {kind} password", "set", apply, "another password\n", "as declared\n")
 
     def _step(self, row: _Row, difference: Difference) -> Step:
         item = difference.before if difference.after is None else difference.after
@@ -209,7 +238,7 @@ _ROWS: tuple[_Row, ...] = (
     _Row("devices/channel", (ADD,), _always, LiveChanges.attach),
     _Row("devices/redirdev", (ADD,), _always, LiveChanges.attach),
     _Row("devices/memory", (ADD,), _always, LiveChanges.attach),
-    _Row("currentMemory", (CHANGE,), _always, LiveChanges.balloon),
+    _Row("currentMemory", (CHANGE,), _always, LiveChanges.balloon, first=True),
     _Row("vcpu", (CHANGE,), _is_more_vcpus, LiveChanges.vcpus),
     _Row("title", _ANY, _always, LiveChanges.title),
     _Row("description", _ANY, _always, LiveChanges.description),
@@ -217,18 +246,35 @@ _ROWS: tuple[_Row, ...] = (
 
 _VERBS = {ADD: "attach", REMOVE: "detach", CHANGE: "update"}
 
-# what has no meaning for a run, or looks different in it by its nature; a host's own CPU is written out while it runs
+# what has no meaning for a run, or looks different in it by its nature
 _NOT_COMPARED = ("metadata", "uuid", "name", "seclabel", "os/loader", "os/nvram", "resource")
 
 
-def _comparable(tree: Element, wanted: Element) -> Element:
-    copy = normalise(tree, DOMAIN)
-    cpu = wanted.find("cpu")
-    expanded = ("cpu",) if cpu is not None and cpu.get("mode") not in (None, "custom") else ()
-    for path in (*_NOT_COMPARED, *expanded):
-        for item in copy.findall(path):
-            remove(item)
-    return copy
+def _comparable(live: Element, wanted: Element) -> tuple[Element, Element]:
+    """Copies without what differs by itself: a CPU is written out while it runs, and an empty drive has no format."""
+    pair = normalise(live, DOMAIN), normalise(wanted, DOMAIN)
+    expanded = is_cpu_of_a_run(pair[0].find("cpu"), pair[1].find("cpu"))
+    for copy in pair:
+        for path in _NOT_COMPARED:
+            for item in copy.findall(path):
+                remove(item)
+        cpu = copy.find("cpu")
+        if expanded and cpu is not None:
+            cpu.attrib.pop("mode", "")
+            without_details_of_a_run(cpu)
+        for drive in copy.iterfind("devices/disk/driver"):
+            disk = drive.getparent()
+            if disk is not None and disk.find("source") is None:
+                drive.attrib.pop("type", "")
+    return pair
+
+
+def _lagging(difference: Difference) -> str:
+    before, after = cast("Element", difference.before), _after(difference)
+    return (
+        f"The guest uses {before.text} KiB of memory, though {after.text} {after.get('unit', 'KiB')} are declared: "
+        "its balloon driver has not followed yet."
+    )
 
 
 def _row_of(difference: Difference) -> _Row | None:

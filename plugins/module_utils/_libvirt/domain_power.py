@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 from .._deps import libvirt
 from .._errors import RefusedError, WaitTimeout
@@ -70,14 +70,19 @@ class Power:
         verb = "start from saved memory" if state.managed_save else "start"
         return self._step(verb, state.power, "running", lambda: self._domain().create())
 
-    def restart(self, state: DomainState, why: str) -> Step:
-        """Shuts down and starts again, so that the whole definition takes effect."""
+    def restart(self, state: DomainState, why: str, *, paused: bool, create: Callable[[int], None]) -> Step:
+        """Shuts down and starts again, so that the whole definition takes effect; `create` starts it with flags."""
+        flags, after = (libvirt.VIR_DOMAIN_START_PAUSED, "paused") if paused else (0, "running")
 
         def apply() -> None:
             self.shut_down()
-            self._domain().create()
+            create(flags)
 
-        return Step(f"domain {self._name}", "restart", apply, f"{state.power}\n", f"running, restarted: {why}\n")
+        return Step(f"domain {self._name}", "restart", apply, f"{state.power}\n", f"{after}, restarted: {why}\n")
+
+    def start_defined(self, flags: int) -> None:
+        """Starts a domain that has a definition."""
+        self._domain().createWithFlags(flags)
 
     def shut_down(self) -> None:
         """Presses the power button until the guest is down; pulls the plug at the end if the task allows it."""

@@ -40,6 +40,12 @@ class DomainState:
     record: Record | None = None
     # by kind of graphics; None where there may be one that a read-only connection is not shown
     passwords: Mapping[str, str | None] = field(default_factory=dict)
+    live_passwords: Mapping[str, str | None] = field(default_factory=dict)  # the same of the run
+
+    @property
+    def known_passwords(self) -> dict[str, str | None]:
+        """The passwords that were shown."""
+        return {kind: text for kind, text in self.passwords.items() if text is not None}
 
     @property
     def exists(self) -> bool:
@@ -96,10 +102,9 @@ def read_state(connection: Connection, domain: Any) -> DomainState:
     record = None
     for tree in (live, inactive):
         record = (None if tree is None else take_record(tree)) or record
-    passwords = {}
-    for tree in (live, inactive):
-        if tree is not None:
-            passwords = take_passwords(tree, readable=bool(secure))
+    readable = bool(secure)
+    live_passwords = {} if live is None else take_passwords(live, readable=readable)
+    passwords = live_passwords if inactive is None else take_passwords(inactive, readable=readable)
     return DomainState(
         power=power,
         handle=domain,
@@ -110,6 +115,7 @@ def read_state(connection: Connection, domain: Any) -> DomainState:
         managed_save=bool(persistent and _supported(domain.hasManagedSaveImage)),
         record=record,
         passwords=passwords,
+        live_passwords=live_passwords,
     )
 
 
@@ -131,7 +137,12 @@ def put_passwords(domain: Element, passwords: Mapping[str, str | None]) -> None:
     for graphics in domain.iterfind("devices/graphics"):
         password = passwords.get(graphics.get("type", ""))
         if password is not None:
-            graphics.set("passwd", password)
+            put_password(graphics, password)
+
+
+def put_password(graphics: Element, password: str) -> None:
+    """Writes one password, for libvirt only."""
+    graphics.set("passwd", password)
 
 
 def without_cookies(domain: Element) -> Element:

@@ -69,6 +69,9 @@ _BY_CODE: dict[str, _Row] = {
 # what libvirt reports under general codes when the daemon dies in the middle of a call
 _LOST = ("end of file while reading data", "client socket is closed", "cannot recv data", "cannot write data")
 
+# more than a message to the daemon may hold (VIR_NET_MESSAGE_STRING_MAX)
+_TOO_LONG = "unable to encode message payload"
+
 # general codes whose text says what to do
 _BY_TEXT: tuple[tuple[str, _Row], ...] = (
     (
@@ -98,6 +101,8 @@ def _row(error: Any, text: str) -> _Row:
         return _Row(
             ConnectionFailed, "The daemon went away in the middle; once it runs, run the task again: it finishes."
         )
+    if _TOO_LONG in lowered:
+        return _Row(DeclarationError, "libvirt takes at most 4 MiB of XML at once: shorten the declaration.")
     for name, row in _BY_CODE.items():
         if getattr(libvirt, name, None) == error.get_error_code():
             return row

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
+from ..._xml.compare import equal
 from ..._xml.document import ensure, remove
 from ..host_facts import HostFacts
 from . import devices, disks, machine
@@ -37,6 +38,7 @@ def completed(merged: Element, params: Params, host: HostFacts, current: Element
     _rule_out_of_disks(tree, params, seen)
     if current is not None:
         _free_addresses(tree, current)
+        _fit_machine(tree, current)
     if current is not None and not params.get("xml"):
         _keep_others(tree, params, current)
     return tree
@@ -118,6 +120,24 @@ def _free_addresses(tree: Element, current: Element) -> None:
         address, before = disk.find("address"), old.find("../address")
         if address is not None and before is not None and sorted(address.items()) == sorted(before.items()):
             disk.remove(address)
+
+
+def _fit_machine(tree: Element, current: Element) -> None:
+    """Another kind of machine has other buses: what libvirt chose for the old one, it chooses anew."""
+    kinds = [machine.kind_of(item.find("os/type")) for item in (tree, current)]
+    if None in kinds or kinds[0] == kinds[1]:
+        return
+    used = {target.get("bus") for target in tree.iterfind("devices/disk/target")}
+    old = current.findall("devices/controller")
+    for controller in tree.findall("devices/controller"):
+        bus = controller.get("type")
+        if any(equal(controller, other) for other in old) and (bus == "pci" or (bus == "ide" and bus not in used)):
+            remove(controller)
+    places = [sorted(place.items()) for place in current.iterfind("devices/*/address[@type='pci']")]
+    for device in tree.iterfind("devices/*"):
+        place = device.find("address[@type='pci']")
+        if place is not None and sorted(place.items()) in places:
+            device.remove(place)
 
 
 def _keep_others(tree: Element, params: Params, current: Element) -> None:

@@ -31,14 +31,15 @@ def add(domain: Element, params: Params, _host: HostFacts) -> set[str]:
         raise DeclarationError(
             "title has a line break, which libvirt does not allow. Use description for longer texts."
         )
-    fill(domain, params, ROWS)
+    emptied = {name for name in ("title", "description") if params.get(name) == ""}
+    fill(domain, {name: value for name, value in params.items() if name not in emptied}, ROWS)
     tags = params.get("tags")
     if tags is not None:
         ours = etree.SubElement(ensure(domain, "metadata"), METADATA, nsmap={PREFIX: NAMESPACE})
         holder = etree.SubElement(ours, TAGS)
         for tag in sorted(set(tags)):
             etree.SubElement(holder, TAG).text = tag
-    return set()
+    return emptied
 
 
 def tags_of(domain: Element) -> list[str]:

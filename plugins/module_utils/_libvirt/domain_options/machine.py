@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..._errors import DeclarationError
@@ -150,3 +151,13 @@ def _add_tpm(domain: Element, params: Params) -> set[str]:
     fill(tpm, options, _TPM_ROWS)
     devices.append(tpm)
     return set()
+
+
+# the short names of machines whose long ones begin otherwise
+_LONG = {"q35": "pc-q35", "pc": "pc-i440fx"}
+
+
+def kind_of(system: Element | None) -> str | None:
+    """A machine without its version: pc-q35 for q35 and pc-q35-7.2; None where none is named."""
+    name = None if system is None else system.get("machine")
+    return None if name is None else _LONG.get(name) or re.sub(r"-[\d.]+$", "", name)
