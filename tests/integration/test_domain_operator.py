@@ -177,6 +177,14 @@ ODD = {
         {"xml": BARE.replace("<os>", f"<description>{'x' * 5_000_000}</description><os>")},
         "4 MiB",
     ),
+    "iothreads that are no number": (
+        {"xml": BARE.replace("<os>", "<iothreads>x</iothreads><iothreadids><iothread id='y'/></iothreadids><os>")},
+        "libvirt says",
+    ),
+    "more vCPUs than fit into memory": (
+        {"xml": BARE.replace("<os>", "<cputune><vcpusched vcpus='0-999999999' scheduler='idle'/></cputune><os>")},
+        "libvirt says",
+    ),
     "wrong type": ({"name": NAME, "vcpus": "two"}, "vcpus"),
     "an unknown choice": ({"name": NAME, "state": "absent", "remove": ["everything"]}, "everything"),
 }
@@ -190,6 +198,16 @@ def test_odd_input_is_a_clear_error_and_changes_nothing(module: BoundModule, ima
     assert answer["failed"]
     assert part in answer["msg"]
     images.assert_unchanged(before, case)
+
+
+def test_metadata_of_a_namespace_that_is_no_address(module: BoundModule) -> None:
+    module.four_steps("domain", {"xml": BARE.replace("<os>", "<metadata><x:a xmlns:x='owner'/></metadata><os>")})
+
+
+def test_a_network_whose_address_is_none_is_a_clear_error(module: BoundModule) -> None:
+    answer = module("network", {"xml": "<network><name>nbt-n</name><ip address='999.1.1.1'/></network>"})
+    assert answer["error"]["code"] == "bad_declaration"
+    assert "999.1.1.1" in answer["msg"]
 
 
 @pytest.mark.parametrize("name", ["größe", "日本", "two words", "a'b&c", "-x", "$(id)"])

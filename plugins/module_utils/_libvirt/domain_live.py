@@ -218,6 +218,8 @@ def _is_more_vcpus(difference: Difference) -> bool:
     before, after = difference.before, difference.after
     if before is None or after is None or before.text != after.text:
         return False
+    if not (after.get("current") or after.text or "1").isdigit():
+        return False
     return int(before.get("current") or before.text or 1) < int(after.get("current") or after.text or 1)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._deps import etree
-from .._xml.document import ensure, parse, remove, strip_whitespace
+from .._xml.document import attributes, ensure, parse, remove, strip_whitespace
 from .._xml.namespace import NAMESPACE, PREFIX
 
 if TYPE_CHECKING:
@@ -87,7 +87,12 @@ def digest(tree: Element) -> str:
     """A digest of a tree that does not depend on its spelling."""
     copy = deepcopy(tree)
     strip_whitespace(copy)
-    return hashlib.sha256(etree.tostring(copy, method="c14n")).hexdigest()
+    return hashlib.sha256(json.dumps(_canonical(copy)).encode()).hexdigest()
+
+
+def _canonical(item: Element) -> list[Any]:
+    """libxml2's canonical form refuses namespaces such as "owner", which libvirt takes."""
+    return [str(item.tag), sorted(attributes(item).items()), item.text, [_canonical(child) for child in item]]
 
 
 def password_digest(password: str) -> str:

@@ -213,6 +213,8 @@ def current_vcpus_fit(_current: Element, declared: Element, merged: Element) -> 
     wanted, vcpu = declared.find("vcpu"), merged.find("vcpu")
     if wanted is None or vcpu is None or wanted.get("current") is not None or vcpu.get("current") is None:
         return
+    if not (vcpu.get("current", "").isdigit() and (vcpu.text or "").isdigit()):
+        return
     if int(vcpu.get("current", "0")) >= int(vcpu.text or "0"):
         del vcpu.attrib["current"]
 
@@ -243,7 +245,7 @@ def vcpus_have_a_cell(current: Element, _declared: Element, merged: Element) -> 
 def iothreads_fit(_current: Element, declared: Element, merged: Element) -> None:
     """libvirt makes as many I/O threads as are counted or named, whichever is more; those it named itself go first."""
     count, ids = merged.find("iothreads"), merged.findall("iothreadids/iothread")
-    if count is None or not ids:
+    if count is None or not ids or not (count.text or "0").isdigit():
         return
     named = {item.get("id") for item in declared.iterfind("iothreadids/iothread")}
     wanted = max(int(count.text or "0"), len(named))

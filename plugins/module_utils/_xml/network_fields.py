@@ -49,7 +49,13 @@ def read_cidr(item: Element) -> str | None:
 
 def class_prefix(address: str) -> int:
     """The prefix that libvirt takes where none is written: the address class's, or 64."""
-    parsed = ipaddress.ip_address(address)
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise DeclarationError(
+            f"The network's address was given as '{address}', which is not an IP address. Write one such as "
+            "198.51.100.1."
+        ) from error
     if parsed.version == 6:
         return 64
     first = parsed.packed[0]

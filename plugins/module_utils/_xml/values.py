@@ -25,6 +25,10 @@ _MACHINE_ALIASES: tuple[tuple[str, str], ...] = (
 )
 
 
+# more than any host has; what names more is no set of CPUs, and would take all of the memory
+_MOST_CPUS = 1 << 16
+
+
 def same_text(first: str, second: str) -> bool:
     """Equal, or the same boolean in libvirt's two spellings."""
     if first == second:
@@ -107,6 +111,8 @@ def cpuset(text: str) -> set[int] | None:
         if match is None:
             return None
         numbers = range(int(match[2]), int(match[3] or match[2]) + 1)
+        if numbers.stop > _MOST_CPUS:
+            return None
         cpus = cpus - set(numbers) if match[1] else cpus | set(numbers)
     return cpus
 
