@@ -301,7 +301,7 @@ _XML_DESC = 14  # REMOTE_PROC_DOMAIN_GET_XML_DESC (https://gitlab.com/libvirt/li
 
 
 @pytest.mark.parametrize("gather", [[], ["addresses"], ["statistics"], ["chains"]])
-def test_a_hundred_domains_cost_as_many_bulk_calls_as_three(
+def test_fault_7_a_hundred_domains_cost_as_many_bulk_calls_as_three(
     clean_libvirtd: Daemon, tmp_path: Path, gather: list[str]
 ) -> None:
     with clean_libvirtd.connect() as connection:
