@@ -59,6 +59,7 @@ options:
   validate:
     description:
       - Let libvirt check the XML against its schema before it takes it, so that a misspelt element is an error.
+      - Not in check mode, in which nothing is given to libvirt.
     type: bool
     default: false
   live:

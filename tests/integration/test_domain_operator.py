@@ -248,6 +248,28 @@ def test_a_missing_python_module_is_named_with_its_package(tmp_path: Path, missi
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_leaves_the_guest_running_and_the_second_run_saves_it(module: BoundModule) -> None:
+    run(module, {"xml": BARE, "state": "running"})
+    module.daemon.exec("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/var/lib/libvirt/qemu/save")
+    try:
+        answer = module("domain", {"name": NAME, "state": "saved"})
+    finally:
+        module.daemon.exec("umount", "/var/lib/libvirt/qemu/save")
+    assert "Free some space" in answer["msg"]
+    assert power(module.daemon) == "running"
+    module.four_steps("domain", {"name": NAME, "state": "saved"})
+
+
+def test_check_mode_reads_over_a_connection_that_is_shown_no_secrets(module: BoundModule, tmp_path: Path) -> None:
+    xml = BARE.replace("</devices>", "<graphics type='vnc' passwd='other'/></devices>")
+    source = tmp_path / "domain.xml"
+    source.write_text(xml, encoding="utf-8")
+    module.daemon.virsh("define", str(source))
+    checked = run(module, {"xml": xml}, check=True)
+    assert any("a read-only connection is not shown it" in warning for warning in checked["warnings"])
+    assert not run(module, {"xml": xml})["warnings"]
+
+
 # -- at once ----------------------------------------------------------------------------------------------------------
 
 
