@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -45,7 +46,12 @@ def wait_for(connection: Connection, name: str, params: Mapping[str, Any]) -> bo
 def _has_address(connection: Connection, domain: Any) -> bool | None:
     if power_of(domain) not in ACTIVE:
         return None
-    return True if any(addresses_of(connection, domain)) else None
+    return True if any(is_reachable(address) for address in addresses_of(connection, domain)) else None
+
+
+def is_reachable(address: str) -> bool:
+    """Not the link-local address that an interface has as soon as it is up: nothing beyond its own link can use it."""
+    return not ipaddress.ip_address(address.partition("%")[0]).is_link_local
 
 
 def _has_agent(_connection: Connection, domain: Any) -> bool | None:
@@ -74,7 +80,7 @@ def _seen(domain: Any) -> str:
 
 
 _PROBES: dict[str, tuple[Callable[[Connection, Any], bool | None], str]] = {
-    "address": (_has_address, "it has an address"),
+    "address": (_has_address, "it has an address that is not link-local"),
     "agent": (_has_agent, "its guest agent answers"),
     "stopped": (_is_stopped, "it is stopped"),
 }
