@@ -210,10 +210,10 @@ def _digest_of(path: Path) -> str:
 
 @pytest.fixture
 def full(libvirtd: Daemon, module: BoundModule) -> Iterator[str]:
-    """An active pool called nbt-full on a file system of 3 MiB."""
+    """An active pool called nbt-full on a file system of 2 MiB."""
     path = "/var/lib/libvirt/nbt-full"
     libvirtd.exec("mkdir", "-p", path)
-    libvirtd.exec("mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", path)
+    libvirtd.exec("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path)
     succeed("pool", {"uri": module.daemon.uri, "name": "nbt-full", "type": "dir", "target": path, "state": "active"})
     yield path
     libvirtd.virsh("pool-destroy", "nbt-full", check=False)

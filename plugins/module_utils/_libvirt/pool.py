@@ -218,7 +218,7 @@ class PoolResource(Resource[CurrentPool]):
                 "can't be listed. Start it first (state: active), or leave out remove."
             )
         if current.active:
-            volumes = current.handle.listAllVolumes()
+            volumes = sorted(current.handle.listAllVolumes(), key=lambda volume: str(volume.name()))
             self._refuse_deletion_in_use(volumes)
             for volume in volumes:
                 name, path = volume.name(), volume.path()
