@@ -32,7 +32,7 @@ def faults(output: str, scenario: str, sequence: list[str], optional: set[str]) 
     recap = re.findall(rf"^{scenario} (?:➜|>) (\w+): Executed: (\w+)", output, re.MULTILINE)
     found = [f"the output says: {said}" for said in _FALSE_GREEN.findall(output)]
     if [action for action, _result in recap] != sequence:
-        found.append(f"the sequence is {', '.join(sequence)}; these ran: {', '.join(action for action, _ in recap)}")
+        found.append(f"the sequence is {', '.join(sequence)}; these ran: {', '.join(action for action, _result in recap)}")
     for action, result in recap:
         if result != "Successful" and not (result == "Missing" and action in optional):
             found.append(f"{action}: {result}")
