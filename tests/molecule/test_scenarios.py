@@ -31,8 +31,9 @@ def faults(output: str, scenario: str, sequence: list[str], optional: set[str]) 
     # the arrow has two shapes: with colours and without
     recap = re.findall(rf"^{scenario} (?:➜|>) (\w+): Executed: (\w+)", output, re.MULTILINE)
     found = [f"the output says: {said}" for said in _FALSE_GREEN.findall(output)]
-    if [action for action, _result in recap] != sequence:
-        found.append(f"the sequence is {', '.join(sequence)}; these ran: {', '.join(action for action, _result in recap)}")
+    ran = [action for action, _result in recap]
+    if ran != sequence:
+        found.append(f"the sequence is {', '.join(sequence)}; these ran: {', '.join(ran)}")
     for action, result in recap:
         if result != "Successful" and not (result == "Missing" and action in optional):
             found.append(f"{action}: {result}")
