@@ -28,6 +28,7 @@ def run_libvirt(spec: ArgumentSpec, build: Callable[[Connection, Params], Resour
 
     def work(module: AnsibleModule) -> Params:
         _check_characters(module.params)
+        _check_timeout(module.params.get("timeout"))
         with Connection(module.params["uri"], read_only=module.check_mode) as connection:
             return _execute(build(connection, module.params), module.check_mode, key)
 
@@ -40,9 +41,9 @@ def run_local(
     """A module that declares something on the host itself; `withheld` options never reach its result."""
 
     def work(module: AnsibleModule) -> Params:
-        resource = build(dict(module.params))
-        _withhold(module, withheld)
-        return _execute(resource, module.check_mode, key)
+        params = dict(module.params)
+        _withhold(module, withheld)  # before anything can fail: a secret as short as `x` would put stars into the error
+        return _execute(build(params), module.check_mode, key)
 
     _answer(spec, work)
 
@@ -83,6 +84,11 @@ def _check_characters(value: Any, option: str = "") -> None:
             raise DeclarationError(
                 f"{option} has the character U+{ord(found[0]):04X} in it, which libvirt's XML can't hold. Take it out."
             )
+
+
+def _check_timeout(seconds: int | None) -> None:
+    if seconds is not None and seconds < 0:
+        raise DeclarationError(f"timeout was given as {seconds}. Give a number of seconds that is not negative.")
 
 
 def _withhold(module: AnsibleModule, options: tuple[str, ...]) -> None:

@@ -51,7 +51,12 @@ class SeedResource(Resource["SeedFile | None"]):
     """The seed at `dest`."""
 
     def __init__(self, params: dict[str, Any]) -> None:
-        self.path = os.path.abspath(params["dest"])
+        if not os.path.isabs(params["dest"]):
+            raise DeclarationError(
+                f"dest was given as {params['dest']!r}, which is not an absolute path. Give one that begins with a "
+                "slash."
+            )
+        self.path = os.path.normpath(params["dest"])
         self.present: bool = params["state"] == "present"
         self.mode = _parse_mode(params["mode"])
         self.uid = _identity(params["owner"], "owner", lambda name: pwd.getpwnam(name).pw_uid)

@@ -42,7 +42,8 @@ options:
       - V(stopped) shuts it down from inside, by ACPI or the guest agent. See O(force).
       - V(saved) writes the memory of a running domain to a file (managed save), from which the next start goes on.
       - V(restarted) shuts it down and starts it again, so that the whole definition takes effect; a domain that does
-        not run is started.
+        not run is started. Saved memory would keep the definition from taking effect, so a saved domain is an error,
+        unless O(remove) has V(managed_save), by which its saved memory is lost.
       - V(absent) shuts it down and removes its definition. See O(remove). A domain that is gone already is unchanged.
     type: str
     choices: [present, running, paused, stopped, saved, restarted, absent]
@@ -90,7 +91,7 @@ options:
     choices: [address, agent, stopped]
   timeout:
     description:
-      - How long each wait may last, in seconds.
+      - How long each wait may last, in seconds; not negative.
     type: int
     default: 300
   remove:
@@ -101,6 +102,7 @@ options:
       - V(storage) deletes the disk images that are volumes of a pool. CD-ROMs, read-only and shareable disks are never
         deleted, and
         when another domain or overlay uses one of the images, nothing is.
+      - V(managed_save) also counts with O(state=restarted).
     type: list
     elements: str
     choices: [storage, nvram, tpm, snapshots, managed_save, checkpoints]

@@ -191,6 +191,7 @@ def test_bad_destinations(directory: Path) -> None:
     (directory / "disk").write_bytes(b"somebody's data")
     before = _photograph_names(directory)
     cases = {
+        "seed.iso": "not an absolute path",
         str(directory): "is a directory. Give the path of a file in it",
         str(directory / "link"): "is a symbolic link",
         str(directory / "pipe"): "is not a regular file",
@@ -200,6 +201,7 @@ def test_bad_destinations(directory: Path) -> None:
     }
     for dest, message in cases.items():
         assert message in _tell({"dest": dest, **_DOCUMENTS}), dest
+    assert "a dictionary, or as text." in _tell({"dest": str(directory / "a.iso"), "user_data": ["x", "i"]})
     assert _photograph_names(directory) == before
     assert "has no such name" in _tell({"dest": str(directory / "a.iso"), "owner": "nobody-at-all"})
 

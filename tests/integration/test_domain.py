@@ -399,6 +399,7 @@ BAD = {
         "bad_declaration",
         "uuid",
     ),
+    "a negative timeout": ({"xml": BARE, "timeout": -1}, "bad_declaration", "timeout was given as -1"),
     "not a size": ({"name": NAME, "memory": "plenty"}, "bad_declaration", "8 GiB"),
     "two disks on one target": (
         {"name": NAME, "disks": [{"file": "/a", "target": "vda"}, {"file": "/b", "target": "vda"}]},
@@ -450,6 +451,20 @@ def test_a_missing_image_is_named_and_the_second_run_finishes(module: BoundModul
     assert "nbt-later.qcow2" in answer["msg"]
     images.exec("qemu-img", "create", "-q", "-f", "qcow2", f"{IMAGES}/nbt-later.qcow2", "8M")
     assert [step["verb"] for step in run(module, args)["steps"]] == ["start"]
+
+
+def test_a_restart_loses_saved_memory_only_when_that_was_named(module: BoundModule, images: Daemon) -> None:
+    prepare(module, "running")
+    run(module, {"name": NAME, "state": "saved"})
+    args = {"name": NAME, "memory": "72 MiB", "state": "restarted"}
+    before = images.state()
+    for check in (True, False):
+        answer = module("domain", args, check=check)
+        assert (answer["error"]["code"], answer["error"]["needed"]) == ("refused", ["managed_save"])
+    images.assert_unchanged(before, "a refused restart")
+    result = run(module, {**args, "remove": ["managed_save"]})
+    assert (result["restart_required"], result["domain"]["managed_save"]) == (False, False)
+    assert f"{72 * 1024}</memory>" in images.virsh("dumpxml", NAME)
 
 
 @pytest.mark.usefixtures("images")

@@ -334,6 +334,12 @@ BAD = {
     "no type": ({"name": "nbt", "target": "/x"}, "bad_declaration", "without a type"),
     "no type in xml": ({"name": "nbt", "xml": "<pool/>"}, "bad_declaration", "has no type"),
     "nothing known": ({"name": "nbt", "state": "active"}, "not_found", "there is no such pool"),
+    "relative target": ({**DIR, "target": "images", "state": "active"}, "bad_declaration", "not an absolute path"),
+    "relative target in xml": (
+        {"xml": "<pool type='dir'><name>nbt</name><target><path>images</path></target></pool>"},
+        "bad_declaration",
+        "not an absolute path",
+    ),
     "mode": ({**DIR, "permissions": {"mode": "rwx"}}, "bad_declaration", "not an octal mode"),
     "two uuids": (
         {

@@ -219,11 +219,7 @@ class DomainResource(Resource[DomainState]):
         if state in ways:
             for step in ways[state](current):
                 plan.add(step)
-        if (
-            state in ("running", "restarted")
-            and current.managed_save
-            and any(step.verb == "redefine" for step in plan.steps)
-        ):
+        if state == "running" and current.managed_save and any(step.verb == "redefine" for step in plan.steps):
             plan.restart_reasons.append(
                 "the domain goes on from its saved memory, with the devices that it had when it was saved"
             )
@@ -231,7 +227,7 @@ class DomainResource(Resource[DomainState]):
     def _plan_restart(self, current: DomainState, definition: Definition, plan: Plan) -> None:
         if self._restarted:
             return
-        step = self._restart(current, definition, "asked for") if current.active else self._power.start(current)
+        step = self._restart(current, definition, "asked for") if current.active else self._power.start_afresh(current)
 
         def apply() -> None:
             step.apply()

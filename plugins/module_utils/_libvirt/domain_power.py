@@ -30,6 +30,7 @@ class Power:
         self._name = name
         self._timeout_s = int(params["timeout"])
         self._force = bool(params["force"])
+        self._remove = tuple(params.get("remove") or ())
 
     def to_running(self, state: DomainState) -> list[Step]:
         """Started, resumed or woken up."""
@@ -69,6 +70,21 @@ class Power:
         """Starts it; from the saved memory, if there is some."""
         verb = "start from saved memory" if state.managed_save else "start"
         return self._step(verb, state.power, "running", lambda: self._domain().create())
+
+    def start_afresh(self, state: DomainState) -> Step:
+        """Starts it with its whole definition; saved memory, which holds devices as they were, must not be there."""
+        if not state.managed_save:
+            return self.start(state)
+        if "managed_save" not in self._remove:
+            raise RefusedError(
+                f"Domain {self._name} was to be restarted, but it is saved: a fresh start would lose its saved memory. "
+                "Add remove: [managed_save] to give that up, or let the domain go on from it first (state: running).",
+                details={"needed": ["managed_save"]},
+            )
+        flags = libvirt.VIR_DOMAIN_START_FORCE_BOOT
+        return self._step(
+            "start without its saved memory", "saved", "running", lambda: self._domain().createWithFlags(flags)
+        )
 
     def restart(self, state: DomainState, why: str, *, paused: bool, create: Callable[[int], None]) -> Step:
         """Shuts down and starts again, so that the whole definition takes effect; `create` starts it with flags."""
