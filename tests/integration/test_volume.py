@@ -205,6 +205,8 @@ def test_sources_that_can_not_be_right(module: BoundModule, qcow2: Path, raw: Pa
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"source": str(tmp_path / "nix")}, "not_found", "does not exist on the managed host"),
         ({"source": str(tmp_path)}, "system_error", "can't be read"),
+        ({"source": "ftp://a:b@host/image"}, "bad_declaration", "begins with ftp://, but only http:// and https://"),
+        ({"source": "file://host/image"}, "bad_declaration", "begins with file://"),
         ({"source": str(packed)}, "bad_declaration", "compressed with xz"),
         ({"source": str(overlay)}, "bad_declaration", f"an overlay on {qcow2}"),
         ({"source": str(raw), "format": "qcow2"}, "bad_declaration", "is raw"),
@@ -452,6 +454,9 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "malformed": ({"xml": "<volume><name>v</volume>"}, "bad_declaration", "line 1"),
     "another root": ({"xml": "<pool/>"}, "bad_declaration", "<pool>"),
     "two names": ({"name": "v", "xml": "<volume><name>w</name></volume>"}, "bad_declaration", "but w in xml"),
+    "timeout": ({"name": "v", "capacity": "1M", "timeout": -1}, "bad_declaration", "timeout was given as -1"),
+    "more than there is": ({"name": "v", "capacity": "1M", "allocation": "9 PiB"}, "refused", "9 PiB at once"),
+    "more than any": ({"name": "v", "capacity": "8 EiB"}, "bad_declaration", "less than 8 EiB"),
     "a path": ({"name": "../v", "capacity": "1M"}, "bad_declaration", "without slashes"),
     "mode": ({"name": "v", "capacity": "1M", "permissions": {"mode": "999"}}, "bad_declaration", "not an octal mode"),
     "no pool": ({"name": "v", "capacity": "1M", "pool": "nix"}, "not_found", "there is no such pool"),
@@ -468,6 +473,19 @@ def test_bad_declarations_are_explained(module: BoundModule, options: dict[str, 
         assert (result["failed"], result["error"]["code"]) == (True, code)
         assert part in result["msg"]
     module.daemon.assert_unchanged(before, "a bad declaration")
+
+
+@pytest.mark.parametrize(("kind", "advice"), [("raw", "Give a smaller size"), ("qcow2", "Give a smaller capacity")])
+def test_a_size_that_no_file_can_have_comes_with_advice(module: BoundModule, kind: str, advice: str) -> None:
+    before = module.daemon.state()
+    result = volume(module, name="v", capacity="999999 TiB", format=kind)
+    assert (result["failed"], advice in result["msg"]) == (True, True), result
+    module.daemon.assert_unchanged(before, "a volume that is too large")
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_an_odd_number_of_bytes(module: BoundModule, kind: str) -> None:
+    four(module, name="v", capacity="200000001", format=kind)
 
 
 def test_an_overlay_smaller_than_its_backing_file(module: BoundModule) -> None:

@@ -78,6 +78,14 @@ _BY_TEXT: tuple[tuple[str, _Row], ...] = (
         "no space left on device",
         _Row(LibvirtFailure, "Free some space on the host, or use another pool; nothing was kept half done."),
     ),
+    (
+        "file too large",
+        _Row(LibvirtFailure, "The pool's file system takes no file of that size (ext4: 16 TiB). Give a smaller size."),
+    ),
+    (
+        "image size is too large",
+        _Row(LibvirtFailure, "The format takes no image of that size. Give a smaller capacity, or use format: raw."),
+    ),
     ("permission denied", _Row(LibvirtFailure, "Check the rights of the file for the user that QEMU runs as.")),
     (
         "already exists with uuid",

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._errors import DeclarationError
-from .._units import parse_size
+from .._units import format_size, parse_size
 from .._xml.document import element, parse
 from .._xml.merge import overlay
 from .._xml.storage_tables import POOL, VOLUME_DECLARATION
@@ -22,6 +22,11 @@ Params = dict[str, Any]
 
 # options of a pool that are part of its definition; without one of them (or xml) a task only acts on an existing pool
 _POOL_TYPED = ("type", "target", "source", "permissions")
+
+LARGEST_SIZE = 2**63 - 1  # bytes; QEMU and the kernel count a file's size with a sign
+
+# a source that is neither fetched nor a path
+_OTHER_SCHEME = re.compile(r"(?!https?://|file:///)([a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 
 
 def declared_pool(params: Params) -> tuple[str, Element | None]:
@@ -47,6 +52,12 @@ def declared_pool(params: Params) -> tuple[str, Element | None]:
     tree = overlay(xml, typed, POOL)
     if tree.get("type") is None:
         raise DeclarationError(f"The XML of the pool {name} has no type. Write <pool type='dir'>, or give type.")
+    path = (tree.findtext("target/path") or "/").strip()
+    if not path.startswith("/"):
+        raise DeclarationError(
+            f"The pool {name} was declared with the target {path}, which is not an absolute path. Give one that begins "
+            "with a slash."
+        )
     return name, tree
 
 
@@ -56,6 +67,7 @@ def declared_volume(params: Params) -> tuple[str, Element]:
     name = agreed(params["name"], xml, "name", "volume")
     if "/" in name or name in ("", ".", ".."):
         raise DeclarationError(f"The volume name {name!r} can't be a file's name. Give a name without slashes.")
+    _check_scheme(name, params["source"])
     sizes = {option: params[option] for option in ("capacity", "allocation")}
     in_bytes = {o: None if v is None else parse_size(v, option=o) for o, v in sizes.items()}
     typed = element(
@@ -69,6 +81,15 @@ def declared_volume(params: Params) -> tuple[str, Element]:
     for option in sizes:
         _in_bytes(tree.find(option), option)
     return name, tree
+
+
+def _check_scheme(name: str, source: str | None) -> None:
+    found = _OTHER_SCHEME.match(source or "")
+    if found is not None:
+        raise DeclarationError(
+            f"The source of the volume {name} begins with {found[1]}, but only http:// and https:// URLs and files of "
+            "the managed host are supported. Fetch it first, and give the path of the file."
+        )
 
 
 def agreed(option: str | None, xml: Element | None, tag: str, what: str) -> str:
@@ -135,6 +156,11 @@ def _in_bytes(item: Element | None, tag: str) -> None:
     if item is None:
         return
     size = parse_size(f"{item.text or ''} {item.get('unit') or 'bytes'}", option=f"{tag} in xml")
+    if size > LARGEST_SIZE:
+        raise DeclarationError(
+            f"{tag} was declared as {format_size(size)}, but a volume has less than {format_size(LARGEST_SIZE + 1)}. "
+            "Give a smaller one."
+        )
     item.text = str(size)
     item.set("unit", "bytes")
 

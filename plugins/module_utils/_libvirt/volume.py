@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 Params = dict[str, Any]
 OpenUrl = Callable[[str], "Source"]
 
-# a device is as large as the next extent (4 MiB with LVM) or sector makes it: so much more is no difference
-_ROUNDING_BYTES = {"block": 4 * 1024 * 1024, "file": 512}
+# a device is as large as the next extent (4 MiB with LVM) makes it, and libvirt gives qemu-img whole KiB: so much more
+# is no difference
+_ROUNDING_BYTES = {"block": 4 * 1024 * 1024, "file": 1024}
 
 
 @dataclass(frozen=True)

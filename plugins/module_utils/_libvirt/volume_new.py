@@ -77,6 +77,7 @@ class Creation:
                 ensure(tree, "target/format").set("type", "qcow2")
         if tree.find("capacity") is None and tree.find("backingStore") is None:
             raise DeclarationError(f"The volume {self.name} is to be made, but has no capacity. Add capacity: 20 GiB.")
+        self._check_space(tree)
         passphrase = self._encryption(tree)
         new = self._new(_with_compat(tree))
         return Step(target, "create", lambda: make_empty(new, passphrase), None, to_text(new.tree))
@@ -145,6 +146,20 @@ class Creation:
     def _check_backing_size(self, tree: Element, backing: Params) -> None:
         if backing["capacity_bytes"] is not None:
             self._set_capacity(tree, backing["capacity_bytes"], f"its backing file {backing['path']}")
+
+    def _check_space(self, tree: Element) -> None:
+        """What is taken at once must be there; without an allocation, only a file can be sparse."""
+        sparse = self.pool.get("type") not in ("logical", "disk")
+        asked = tree.findtext("allocation") or (None if sparse else tree.findtext("capacity"))
+        available = self.pool.findtext("available")
+        if asked is None or available is None or int(asked) <= int(available):
+            return
+        raise RefusedError(
+            f"The volume {self.name} was to take {format_size(int(asked))} at once, but its pool has "
+            f"{format_size(int(available))} left. Free some space, let libvirt look again (nestbox.virt.pool with "
+            "refresh: true), or give less.",
+            details={"asked_bytes": int(asked), "available_bytes": int(available)},
+        )
 
     def _encryption(self, tree: Element) -> str | None:
         """The passphrase to keep; a secret that the user keeps is named in the tree."""
