@@ -59,8 +59,9 @@ options:
     type: bool
   validate:
     description:
-      - Let libvirt check the XML against its schema before it takes it, so that a misspelt element is an error.
-      - Not in check mode, in which nothing is given to libvirt.
+      - Check the XML against libvirt's own schema before anything is done, so that a misspelt element is an error.
+      - The schema is read from the host on which the module runs. When O(uri) is that of another host, or the schema
+        is missing, only libvirt itself checks the XML, which it does not in check mode; a warning says so there.
     type: bool
     default: false
   live:

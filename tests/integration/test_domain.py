@@ -481,12 +481,22 @@ def test_a_name_that_is_taken_under_another_uuid_is_a_conflict(module: BoundModu
 def test_validate_finds_a_misspelt_element_before_anything_is_done(module: BoundModule, images: Daemon) -> None:
     wrong = BARE.replace("<os>", "<memmory>1</memmory><os>")
     before = images.state()
-    answer = module("domain", {"xml": wrong, "validate": True})
-    assert answer["failed"]
+    for more in ({}, {"transient": True, "state": "running"}):
+        answers = [module("domain", {"xml": wrong, "validate": True, **more}, check=check) for check in (True, False)]
+        assert [answer["error"]["code"] for answer in answers] == ["bad_declaration"] * 2
+        assert "memmory" in answers[0]["msg"] and answers[0]["msg"] == answers[1]["msg"]
     images.assert_unchanged(before, "a refused definition")
     result = run(module, {"xml": wrong})
     assert any("memmory" in warning for warning in result["warnings"])
     assert not run(module, {"xml": wrong})["changed"]
+
+
+@pytest.mark.usefixtures("images")
+def test_what_is_too_large_to_be_remembered_is_defined_with_a_warning(module: BoundModule) -> None:
+    large = BARE.replace("<os>", f"<description>{'x' * 2_200_000}</description><os>")
+    foreseen, done, *_rest = module.four_steps("domain", {"xml": large})
+    for result in (foreseen, done):
+        assert any("too large to be remembered" in warning for warning in result["warnings"])
 
 
 def test_fault_8_the_uri_is_used_as_it_is_written() -> None:

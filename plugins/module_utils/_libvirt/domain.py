@@ -253,8 +253,9 @@ class DomainResource(Resource[DomainState]):
             self._plan_power(current, definition, plan)
         elif state != "stopped":  # a transient domain is there only while it runs
             flags = libvirt.VIR_DOMAIN_START_PAUSED if state == "paused" else 0
-            shown = to_text(without_noise(definition.new(), DOMAIN))
-            text = definition.new_text()
+            tree, text = definition.new(), definition.new_text()
+            definition.check(tree, plan)
+            shown = to_text(without_noise(tree, DOMAIN))
             plan.add(Step(f"domain {name}", "create", lambda: self._create(text, flags), None, shown))
 
     def _create(self, text: str, flags: int) -> None:

@@ -22,6 +22,7 @@ from .connection import Connection
 from .domain_declaration import DomainDeclaration, with_passwords
 from .domain_options import completed
 from .domain_record import Record, digest, password_digest, put_record, take_record
+from .domain_schema import check_schema
 from .domain_state import DomainState, take_passwords, without_cookies
 from .errors import is_code
 from .host_facts import HostFacts
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 Passwords = Mapping[str, "str | None"]
+
+# bytes of a definition with its record. libvirt passes on at most 4 MiB, and writes more than it was given
+_LARGEST_TEXT = 3 * 1024 * 1024
 
 
 class Definition:
@@ -68,20 +72,29 @@ class Definition:
         tree = self.laid_over(state.live, state.record) if state.live is not None else self.new()
         return with_passwords(tree, {**state.known_passwords, **self._declaration.passwords})
 
+    def check(self, tree: Element, plan: Plan) -> None:
+        """Raises where `tree` is to be validated and is not valid; passwords are not in it, so in no error either."""
+        if not self._params.get("validate"):
+            return
+        unknown = check_schema(self._connection, self._declaration.name, to_text(tree))
+        if unknown is not None and self._connection.read_only:
+            plan.warnings.append(unknown)
+
     def step(self, state: DomainState, plan: Plan) -> Step | None:
         """The step that defines, or None when the definition is as declared."""
         if state.inactive is None:
             after = self.new() if state.live is None else self.laid_over(state.live, state.record)
-            return self._step("define", None, after, {**state.known_passwords, **self._declaration.passwords}, None)
+            passwords = {**state.known_passwords, **self._declaration.passwords}
+            return self._step(plan, "define", None, after, passwords, None)
         record = state.record
         before = normalise(state.inactive, DOMAIN)
         after = before if self._is_known(record, before) else self.laid_over(state.inactive, record)
         passwords = {**state.known_passwords, **self._declaration.passwords}
         kinds = self._changed_passwords(state, plan)
         if kinds or not equal(before, after):
-            return self._step("redefine", before, after, passwords, record, kinds)
+            return self._step(plan, "redefine", before, after, passwords, record, kinds)
         if self._params.get("adopt") and record is None:
-            return self._step("adopt", before, after, passwords, None)
+            return self._step(plan, "adopt", before, after, passwords, None)
         return None
 
     def asks_for_other_memory(self, state: DomainState) -> bool:
@@ -133,6 +146,7 @@ class Definition:
 
     def _step(
         self,
+        plan: Plan,
         verb: str,
         before: Element | None,
         after: Element,
@@ -142,17 +156,21 @@ class Definition:
     ) -> Step:
         note = "".join(f"<!-- another {kind} password -->\n" for kind in kinds or [])
         note += "<!-- remembered as declared by this collection -->\n" if verb == "adopt" else ""
+        last = self._last_applied(record, after, plan)
+        self.check(after, plan)
         return Step(
             target=f"domain {self._declaration.name}",
             verb=verb,
-            apply=self._applier(after, passwords, record),
+            apply=self._applier(after, passwords, record, last),
             before=None if before is None else to_text(without_noise(before, DOMAIN)),
             after=to_text(without_noise(after, DOMAIN)) + note,
         )
 
-    def _applier(self, after: Element, passwords: Passwords, old: Record | None) -> Callable[[], None]:
+    def _applier(
+        self, after: Element, passwords: Passwords, old: Record | None, last: str | None
+    ) -> Callable[[], None]:
         def apply() -> None:
-            record = self._new_record(old)
+            record = self._new_record(old, last)
             tree = deepcopy(after)
             put_record(tree, record)
             flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE if self._params.get("validate") else 0
@@ -163,11 +181,24 @@ class Definition:
 
         return apply
 
-    def _new_record(self, old: Record | None) -> Record:
-        """The record for this declaration; a task without xml leaves the xml that was applied last as it is."""
+    def _last_applied(self, old: Record | None, after: Element, plan: Plan) -> str | None:
+        """The xml to remember; a task without xml leaves what was applied last as it is, and too much is left out."""
+        last = self._declaration.raw_text if self._declaration.raw is not None else (old or Record()).last_applied
+        with_record = deepcopy(after)
+        put_record(with_record, Record(last_applied=last))
+        if last is None or len(to_text(with_record).encode()) <= _LARGEST_TEXT:
+            return last
+        plan.warnings.append(
+            f"The xml of domain {self._declaration.name} is too large to be remembered beside the definition: an "
+            "element that is taken out of it later stays in the domain, until it is removed by virsh edit or by an "
+            "option."
+        )
+        return None
+
+    def _new_record(self, old: Record | None, last: str | None) -> Record:
+        """The record for this declaration."""
         declaration = self._declaration
         before = old or Record()
-        last = declaration.raw_text if declaration.raw is not None else before.last_applied
         digests = {kind: password_digest(text) for kind, text in declaration.passwords.items() if text is not None}
         return Record(declaration.fingerprint, "", last, {**before.passwords, **digests})
 
