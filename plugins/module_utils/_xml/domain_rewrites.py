@@ -89,6 +89,13 @@ def sources_of_a_run(tree: Element) -> None:
         source.attrib.pop("bridge", None)
 
 
+def targets_with_a_name(tree: Element) -> None:
+    """A device name that only the run had leaves an element behind that libvirt's schema refuses."""
+    for target in tree.findall("devices/interface/target"):
+        if not target.attrib:
+            remove(target)
+
+
 def empty_drives(tree: Element) -> None:
     """An empty drive can be written with an empty file name, or without a source, and then it is one for files."""
     for disk in tree.iterfind("devices/disk"):

@@ -288,6 +288,7 @@ DOMAIN = Tables(
         rewrites.console_is_serial,
         rewrites.numbers_of_consoles,
         rewrites.empty_drives,
+        rewrites.targets_with_a_name,
         rewrites.no_snapshot_of_read_only,
         rewrites.no_timeout_without_menu,
         rewrites.off_without_details,
