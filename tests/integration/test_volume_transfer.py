@@ -223,8 +223,8 @@ def full(libvirtd: Daemon, module: BoundModule) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "more",
-    [{"source": True}, {"capacity": "8M", "allocation": "8M"}, {"clone_of": True}],
-    ids=["upload", "full", "clone"],
+    [{"source": True}, {"clone_of": True}],
+    ids=["upload", "clone"],
 )
 def test_a_full_disk(module: BoundModule, libvirtd: Daemon, full: str, tmp_path: Path, more: dict[str, Any]) -> None:
     image = tmp_path / "image.raw"
@@ -240,6 +240,18 @@ def test_a_full_disk(module: BoundModule, libvirtd: Daemon, full: str, tmp_path:
     assert "No space left on device" in result["msg"]
     assert "Free some space on the host" in result["msg"]
     assert libvirtd.exec("ls", full).stdout == "", "the half volume must be gone"
+
+
+def test_what_is_taken_at_once_must_be_there_and_freed_space_counts(
+    module: BoundModule, libvirtd: Daemon, full: str
+) -> None:
+    libvirtd.exec("dd", "if=/dev/zero", f"of={full}/else", "bs=1M", "count=1")
+    libvirtd.virsh("pool-refresh", "nbt-full")
+    task = {"pool": "nbt-full", "name": "s.raw", "capacity": "1536 KiB", "allocation": "1536 KiB"}
+    messages = {module("volume", task, check=check)["msg"] for check in (True, False)}
+    assert len(messages) == 1 and "its pool has 1 MiB left" in messages.pop()
+    libvirtd.exec("rm", f"{full}/else")
+    assert module("volume", task)["changed"]
 
 
 def test_a_daemon_that_dies_during_an_upload(module: BoundModule, images: Path, server: FileServer) -> None:

@@ -22,7 +22,7 @@ from .image_header import HEADER_BYTES, read_header
 from .secret import refuse_foreign, require_secret, secret_of
 from .storage_users import StorageUsers
 from .volume_describe import PARTIAL_SUFFIX, describe_volume
-from .volume_make import NewVolume, backing_tree, check_header, make_clone, make_empty, make_from, tree_of
+from .volume_make import NewVolume, backing_tree, check_header, make_clone, make_empty, make_from, refresh, tree_of
 from .volume_transfer import Checksum, LocalFile
 
 if TYPE_CHECKING:
@@ -151,14 +151,20 @@ class Creation:
         """What is taken at once must be there; without an allocation, only a file can be sparse."""
         sparse = self.pool.get("type") not in ("logical", "disk")
         asked = tree.findtext("allocation") or (None if sparse else tree.findtext("capacity"))
-        available = self.pool.findtext("available")
-        if asked is None or available is None or int(asked) <= int(available):
+        available = int(self.pool.findtext("available") or 0)
+        if asked is None or int(asked) <= available:
             return
+        if not self.connection.read_only:  # the figure is that of the last look, and space may have been freed since
+            pool = self.connection.handle.storagePoolLookupByName(self.params["pool"])
+            refresh(pool)
+            available = pool.info()[3]
+            if int(asked) <= available:
+                return
         raise RefusedError(
             f"The volume {self.name} was to take {format_size(int(asked))} at once, but its pool has "
-            f"{format_size(int(available))} left. Free some space, let libvirt look again (nestbox.virt.pool with "
+            f"{format_size(available)} left. Free some space, let libvirt look again (nestbox.virt.pool with "
             "refresh: true), or give less.",
-            details={"asked_bytes": int(asked), "available_bytes": int(available)},
+            details={"asked_bytes": int(asked), "available_bytes": available},
         )
 
     def _encryption(self, tree: Element) -> str | None:
