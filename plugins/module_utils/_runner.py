@@ -58,6 +58,11 @@ def run_info(spec: ArgumentSpec, read: Callable[[Connection, Params], Params]) -
     _answer(spec, work)
 
 
+def run_local_info(spec: ArgumentSpec, read: Callable[[Params], Params]) -> NoReturn:
+    """An _info module of something on the host itself."""
+    _answer(spec, lambda module: {"changed": False, **read(module.params)})
+
+
 def _answer(spec: ArgumentSpec, work: Callable[[AnsibleModule], Params]) -> NoReturn:
     """Makes the module object, does the work, and turns its result or its error into JSON."""
     module = AnsibleModule(supports_check_mode=True, **spec.as_module_arguments())
@@ -152,7 +157,7 @@ def _verify(plan: Plan, left: Plan) -> None:
     steps = "; ".join(f"{step.target}: {step.verb}" for step in left.steps)
     raise NotConverged(
         f"Every step was applied without an error, but the host still differs from the declaration ({steps}). "
-        f"The difference is in error.differences: take what libvirt does not keep out of the declaration, or report a "
+        f"The difference is in error.differences: take what the host does not keep out of the declaration, or report a "
         f"fault of this collection.",
         details={
             "steps_done": [step.summary() for step in plan.steps],

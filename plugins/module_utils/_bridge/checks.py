@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a declaration on this host: said before anything is touched. Private to this collection."""
+
+from __future__ import annotations
+
+from .._errors import ConflictError, NotFoundError, SystemFailure, UnsupportedError, VirtError
+from .kernel import Kernel, Link
+from .model import PLAIN, Declaration, Port
+
+# a kind of link that can't be a port, and why
+_UNFIT_KINDS = {
+    "bridge": "is a bridge itself, and a bridge can't be a port of another one",
+    "ipvlan": "is an ipvlan link, which has no MAC of its own",
+    "wireguard": "is a tunnel without Ethernet frames",
+    "sit": "is a tunnel without Ethernet frames",
+    "gre": "is a tunnel without Ethernet frames",
+    "ipip": "is a tunnel without Ethernet frames",
+}
+
+
+def check(declaration: Declaration, kernel: Kernel) -> None:
+    """Raises the first thing that can't be."""
+    link = kernel.links.get(declaration.name)
+    if link is not None and link.kind != "bridge":
+        kind = link.kind or "network card"
+        raise ConflictError(
+            f"The bridge {declaration.name} was asked for, and this host has a link of that name that is no bridge "
+            f"({kind}). Choose another name, or remove that link yourself."
+        )
+    if not declaration.present:
+        return
+    for port in declaration.port_list():
+        _check_port(port, declaration, kernel)
+    _check_filtering(declaration, kernel)
+
+
+def check_rights(kernel: Kernel) -> None:
+    """Raises when this process can't change the network."""
+    if not kernel.privileged:
+        raise SystemFailure(
+            "The bridge differs from what was declared, and this task has no right to change it (CAP_NET_ADMIN). Run "
+            "it "
+            "with become: true. Nothing was changed."
+        )
+
+
+def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
+    link = kernel.links.get(port.name)
+    for device in (port.macvlan.device if port.macvlan else None, port.vxlan.device if port.vxlan else None):
+        if device is not None and device not in kernel.links:
+            raise _missing(device, f"The port {port.name} was to lie on {device}", kernel)
+    if link is None:
+        if port.kind == PLAIN:
+            raise _missing(port.name, f"The bridge {declaration.name} was to have the port {port.name}", kernel)
+        return
+    if link.name == "lo" or link.kind in _UNFIT_KINDS:
+        reason = _UNFIT_KINDS.get(link.kind or "", "is the loopback link")
+        raise ConflictError(f"The port {port.name} {reason}. Name another link.")
+    if link.wireless:
+        raise UnsupportedError(
+            f"The port {port.name} is a wireless network card. An access point takes frames only from the card's own "
+            "MAC, "
+            "so the guests behind a bridge would reach nobody. Use a routed libvirt network instead."
+        )
+    if port.kind != PLAIN and link.kind != port.kind:
+        raise ConflictError(
+            f"The port {port.name} was to be of kind {port.kind}, and this host has another link of that name "
+            f"({link.kind or 'network card'}). Choose another name."
+        )
+    _check_free(link, declaration, kernel)
+    _check_loop(link, declaration, kernel)
+
+
+def _check_free(link: Link, declaration: Declaration, kernel: Kernel) -> None:
+    if link.master in (None, declaration.name):
+        return
+    master = kernel.links.get(link.master or "")
+    kind = (master.kind if master else None) or "link"
+    better = f" Name {link.master} itself as the port." if kind in ("bond", "team") else ""
+    raise ConflictError(
+        f"The port {link.name} belongs to the {kind} {link.master} already. Take it out of there first.{better}",
+        details={"port": link.name, "master": link.master},
+    )
+
+
+def _check_loop(link: Link, declaration: Declaration, kernel: Kernel) -> None:
+    """A VLAN or macvlan link that lies on the bridge can't be under it."""
+    seen: list[str] = []
+    below: Link | None = link
+    while below is not None and below.lower and below.lower not in seen:
+        seen.append(below.lower)
+        if below.lower == declaration.name:
+            raise ConflictError(
+                f"The port {link.name} lies on the bridge {declaration.name} itself, which would be under its own "
+                "port. "
+                "Name the network card."
+            )
+        below = kernel.links.get(below.lower)
+
+
+def _check_filtering(declaration: Declaration, kernel: Kernel) -> None:
+    wanted = declaration.settings.vlan_filtering or declaration.vlans or any(p.vlans for p in declaration.port_list())
+    if wanted and kernel.has_vlan_filtering is False:
+        raise UnsupportedError(
+            f"VLANs were asked for on the bridge {declaration.name}, and this host's kernel has no VLAN filtering "
+            "(CONFIG_BRIDGE_VLAN_FILTERING). Run another kernel, or make one bridge for each VLAN."
+        )
+
+
+def _missing(name: str, asked: str, kernel: Kernel) -> VirtError:
+    known = ", ".join(sorted(other for other in kernel.links if other != "lo")) or "none"
+    also = [link.name for link in kernel.links.values() if name in link.alternative_names]
+    if also:
+        return NotFoundError(f"{asked}, which is only another name of {also[0]}. Name it {also[0]}.")
+    return NotFoundError(f"{asked}, which this host does not have. Its links: {known}.", details={"missing": name})

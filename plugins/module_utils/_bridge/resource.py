@@ -1,0 +1,258 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bridge as a resource: kernel and configuration files against the declaration. Private to this collection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .._plan import Plan, Step
+from .._resource import Resource
+from .apply import Application, file_changes
+from .backends import Backend, Change, Files, shown
+from .checks import check, check_rights
+from .describe import describe
+from .edits import take_back
+from .files import check_writable, read_file
+from .guests import guests_by_tap
+from .kernel import Kernel, read_kernel
+from .live import Difference, differences
+from .managers import Managers, available_managers, choose
+from .model import PLAIN, Declaration
+from .options import parse
+from .record import Edit, Record, read_record
+from .removal import plain_ports, receiver, removal
+from .target import PortConfiguration, Target, check_silence, giver_of, is_guest, resolve
+from .waiting import wait_until
+
+_NONE = "none"
+_URI = "qemu:///system"  # whose guests a bridge of this host most likely has
+
+
+@dataclass(frozen=True)
+class Current:
+    """All that a plan looks at."""
+
+    kernel: Kernel
+    record: Record | None
+    managers: Managers
+    files: Files  # of all managers, and those that the record names
+
+
+class BridgeResource(Resource[Current]):
+    """One bridge of this host."""
+
+    def __init__(self, params: dict[str, Any], root: str = "/") -> None:
+        self.declaration = parse(params)
+        self.timeout_s: float = params["timeout"]
+        self.confirm_timeout_s: int = params["confirm_timeout"]
+        self.root = root
+        self._changed = False
+
+    def read(self) -> Current:
+        """The kernel, the record, and the files of the managers."""
+        record = read_record(self.declaration.name, self.root)
+        managers = available_managers(self.root)
+        files = {path: content for _backend, found in managers.values() for path, content in found.items()}
+        for path in record.edits if record else ():
+            content = read_file(os.path.join(self.root, path.lstrip("/")))
+            if content is not None:
+                files.setdefault(path, content)
+        return Current(read_kernel(), record, managers, files)
+
+    def plan(self, current: Current) -> Plan:
+        """Files, then the kernel; each difference is a step."""
+        check(self.declaration, current.kernel)
+        steps = self._present(current) if self.declaration.present else self._absent(current)
+        if steps:
+            check_rights(current.kernel)
+            self._changed = True
+        return Plan(steps=steps)
+
+    def settle(self) -> bool:
+        """Waits until nothing differs, for leases and managers take their time."""
+        if not self._changed:
+            return False
+        wait_until(lambda: not self._pending(), self.timeout_s)
+        return True
+
+    def describe(self, current: Current) -> dict[str, Any] | None:
+        """What bridge_info says of it too."""
+        taps = any(is_guest(link) for link in current.kernel.ports_of(self.declaration.name))
+        guests = guests_by_tap(_URI) if taps else {}
+        return describe(self.declaration.name, current.kernel, current.record, guests)
+
+    def _pending(self) -> list[Difference]:
+        current = self.read()
+        if not self.declaration.present:
+            return removal(self.declaration.name, current.kernel, None)
+        backend = self._backend(current)
+        return self._differences(self._target(current, backend, base_files(current)), current, backend)
+
+    def _backend(self, current: Current) -> Backend | None:
+        recorded = current.record.manager if current.record else None
+        return choose(self.declaration, current.kernel, recorded, current.managers)
+
+    def _target(self, current: Current, backend: Backend | None, base: Files) -> Target:
+        record, kernel = current.record, current.kernel
+        giver = record.giver if record else None
+        configured = PortConfiguration()
+        if self.declaration.inherit and backend is not None:
+            giving = giver_of(self.declaration, kernel) or giver
+            configured = backend.port_configuration(giving, kernel, base) if giving else configured
+        return resolve(self.declaration, kernel, record.written if record else None, giver, configured)
+
+    def _differences(self, target: Target, current: Current, backend: Backend | None) -> list[Difference]:
+        ours = [port.name for port in current.record.written.port_list()] if current.record else []
+        found = differences(target, current.kernel, ours)
+        said = target.enforced.layer3
+        if said.dhcp4 and backend is not None:
+            name = self.declaration.name
+            if not any(address.version == 4 for address in current.kernel.addresses_of(name)):
+                found.append(Difference(f"bridge {name} lease", "obtain", None, "an IPv4 address by DHCP", ()))
+        return found
+
+    def _present(self, current: Current) -> list[Step]:
+        backend = self._backend(current)
+        base = base_files(current)
+        target = self._target(current, backend, base)
+        check_silence(target, current.kernel)
+        rendered = backend.render(target, current.kernel, base) if backend else {}
+        edits = {path: Edit(base.get(path), content) for path, content in rendered.items() if base.get(path) != content}
+        wanted = {path: base.get(path) for path in (current.record.edits if current.record else ())}
+        wanted.update({path: edit.after for path, edit in edits.items()})
+        found = self._differences(target, current, backend)
+        changed = file_changes(current.files, wanted)
+        record = self._record(target, current, backend, edits)
+        change = self._change(current, target.written, changed)
+        lost = any(row.verb in ("create", "obtain") for row in found)
+        application = Application(
+            backend,
+            change,
+            record,
+            self._pending,
+            self.timeout_s,
+            activates=bool(changed) or lost,
+            root=self.root,
+        )
+        return self._steps(application, current, changed, found)
+
+    def _absent(self, current: Current) -> list[Step]:
+        record, kernel = current.record, current.kernel
+        base = base_files(current)
+        changed = file_changes(current.files, {path: base.get(path) for path in (record.edits if record else ())})
+        found = removal(self.declaration.name, kernel, record)
+        backend = current.managers[record.manager][0] if record and record.manager in current.managers else None
+        port = receiver(self.declaration.name, kernel, record)
+        held = bool(backend and port and backend.claims(port, kernel, base))
+        application = Application(
+            backend,
+            self._change(current, None, changed),
+            None,
+            _Removal(self, current, found, port, held).look,
+            self.timeout_s,
+            activates=bool(changed),
+            manager_gives_back=held,
+            root=self.root,
+        )
+        steps = self._steps(application, current, changed, found)
+        if record is not None:
+            target = f"record of bridge {self.declaration.name}"
+            steps.append(Step(target, "forget", application.forget, before={"manager": record.manager}))
+        return steps
+
+    def _steps(
+        self,
+        application: Application,
+        current: Current,
+        changed: Mapping[str, bytes | None],
+        found: list[Difference],
+    ) -> list[Step]:
+        steps = []
+        for path, content in changed.items():
+            check_writable(os.path.join(self.root, path.lstrip("/")))
+            before = current.files.get(path)
+            verb = "remove" if content is None else "write" if before is None else "edit"
+            write = _bind(application.write, path, content)
+            steps.append(Step(f"file {path}", verb, write, before=shown(path, before), after=shown(path, content)))
+        if application.backend is not None and application.activates:
+            commands = [" ".join(command) for command in application.activation.after]
+            steps.append(
+                Step(f"manager {application.backend.name}", "activate", application.converge, after="\n".join(commands))
+            )
+        steps += [Step(row.target, row.verb, application.converge, before=row.before, after=row.after) for row in found]
+        return steps
+
+    def _record(self, target: Target, current: Current, backend: Backend | None, edits: dict[str, Edit]) -> Record:
+        known = current.record
+        links = current.kernel.links
+        ports = [port.name for port in target.written.port_list() if port.kind == PLAIN and port.name in links]
+        mtus = dict(known.mtus) if known else {}
+        for port in ports if target.written.settings.mtu else ():
+            mtus.setdefault(port, links[port].mtu)
+        return Record(
+            name=self.declaration.name,
+            manager=backend.name if backend else _NONE,
+            written=target.written,
+            giver=target.giver,
+            edits=edits,
+            mtus=mtus,
+        )
+
+    def _change(self, current: Current, written: Declaration | None, changed: Mapping[str, bytes | None]) -> Change:
+        before = plain_ports(self.declaration.name, current.kernel, current.record)
+        after = [port.name for port in written.port_list() if port.kind == PLAIN] if written else []
+        return Change(
+            name=self.declaration.name,
+            present=written is not None,
+            ports=tuple(after),
+            released=tuple(port for port in before if port not in after),
+            files=changed,
+            created=self.declaration.name not in current.kernel.links,
+        )
+
+
+@dataclass(frozen=True)
+class _Removal:
+    """What is left to do while a bridge goes: after the manager has set up the port, nothing of the kernel's is."""
+
+    resource: BridgeResource
+    at_first: Current
+    planned: list[Difference]
+    port: str | None
+    held: bool
+
+    def look(self) -> list[Difference]:
+        """The differences now."""
+        kernel = read_kernel()
+        name = self.resource.declaration.name
+        if name in kernel.links:
+            return removal(name, kernel, self.at_first.record)
+        had = bool(self.at_first.kernel.addresses_of(name))
+        if self.port is None or not had or kernel.addresses_of(self.port):
+            return []
+        return [row for row in self.planned if row.target.startswith(f"port {self.port} ")]
+
+
+def base_files(current: Current) -> dict[str, bytes]:
+    """The files without what an earlier run did to them for this bridge."""
+    base = dict(current.files)
+    for path, edit in (current.record.edits if current.record else {}).items():
+        now = current.files.get(path)
+        if edit.before is None or now is None or edit.after is None:
+            before = edit.before
+        else:
+            before = take_back(path, edit.before, edit.after, now)
+        if before is None:
+            base.pop(path, None)
+        else:
+            base[path] = before
+    return base
+
+
+def _bind(write: Callable[[str, bytes | None], None], path: str, content: bytes | None) -> Callable[[], None]:
+    return lambda: write(path, content)
