@@ -46,6 +46,10 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
     restart_reasons: list[str] = field(default_factory=list)  # declared, but in effect only after a restart
     warnings: list[str] = field(default_factory=list)
+    # declared, but in effect only after a reboot of the host; None where the module does not know reboots
+    reboot_reasons: list[str] | None = None
+    # called when a step failed: takes the done steps back, and says so as a sentence that begins with a space
+    put_back: Callable[[], str] | None = None
 
     def add(self, step: Step) -> None:
         """Appends a step."""
@@ -61,10 +65,19 @@ class Plan:
         return {
             "changed": self.changed,
             "steps": [step.summary() for step in self.steps],
-            "restart_required": bool(self.restart_reasons),
-            "restart_reasons": list(self.restart_reasons),
+            **self.waiting(),
             "diff": [step.diff() for step in self.steps],
         }
+
+    def waiting(self) -> dict[str, Any]:
+        """What is declared and not yet in effect, with the reasons."""
+        found: dict[str, Any] = {
+            "restart_required": bool(self.restart_reasons),
+            "restart_reasons": list(self.restart_reasons),
+        }
+        if self.reboot_reasons is not None:
+            found.update(reboot_required=bool(self.reboot_reasons), reboot_reasons=list(self.reboot_reasons))
+        return found
 
 
 def _as_text(value: Any) -> str:

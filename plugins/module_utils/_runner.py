@@ -120,7 +120,7 @@ def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
         if plan.changed:
             left = resource.plan(current)
             _verify(plan, left)
-            result.update(restart_required=bool(left.restart_reasons), restart_reasons=left.restart_reasons)
+            result.update(left.waiting())
             warnings = warnings + [text for text in left.warnings if text not in warnings]
     return {**result, key: resource.describe(current), "warnings": warnings}
 
@@ -138,9 +138,11 @@ def _apply(plan: Plan) -> None:
 def _step_failed(plan: Plan, number: int, step: Step, error: VirtError) -> StepFailed:
     done = [other.summary() for other in plan.steps[:number]]
     left = [other.summary() for other in plan.steps[number + 1 :]]
-    before = f" {number} of {len(plan.steps)} steps were done before it; a second run does the rest." if number else ""
+    outcome = plan.put_back() if plan.put_back is not None else ""
+    if not outcome and number:
+        outcome = f" {number} of {len(plan.steps)} steps were done before it; a second run does the rest."
     return StepFailed(
-        f"{step.target}: {step.verb} failed: {error.message}{before}",
+        f"{step.target}: {step.verb} failed: {error.message}{outcome}",
         details={
             "cause": error.as_result()["error"],
             "failed_step": step.summary(),

@@ -55,10 +55,11 @@ def run_module(
         connection.connect(_server(os.getpid(), inside.pid if inside else None))
         connection.sendall(json.dumps(request).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(1 << 20), b""))
-    return _parse(name, answer)
+    return parse_answer(name, answer)
 
 
-def _parse(name: str, answer: bytes) -> Result:
+def parse_answer(name: str, answer: bytes) -> Result:
+    """The result in what a module server answered."""
     if not answer:
         raise AssertionError(f"The module {name} ended without an answer: killed by a signal?")
     ended = json.loads(answer)

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Forks one child for each module run: as clean as a process of its own, without its start-up.
 
-Started by module.py. It imports what is Ansible's and nothing that is ours, so each run imports the modules afresh.
+Started by module.py, or in a guest by kernel_guest.py. It imports what is Ansible's and nothing that is ours, so each
+run imports the modules afresh.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import signal
 import socket
 import sys
 import traceback
-from typing import Any
+from collections.abc import Iterable
+from typing import IO, Any
 
 from ansible.module_utils import basic
 
@@ -49,6 +51,31 @@ def _answer(connection: socket.socket) -> None:
     """One run, in the child; never returns."""
     with connection.makefile("r", encoding="utf-8") as lines:
         request: dict[str, Any] = json.loads(lines.readline())
+    connection.sendall(json.dumps(_outcome(request)).encode())
+    os._exit(0)
+
+
+def serve_lines(requests: Iterable[str], answers: IO[str], modules: Iterable[str]) -> None:
+    """Answers requests that come as lines, as over ssh, by lines; `modules` are imported once for all."""
+    _preload()
+    for name in modules:
+        importlib.import_module(f"{MODULES}.{name}")
+    for line in requests:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with os.fdopen(writer, "wb") as output:
+                output.write(json.dumps(_outcome(json.loads(line))).encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader, "rb") as output:
+            answers.write(output.read().decode() + "\n")
+        answers.flush()
+        os.waitpid(child, 0)
+
+
+def _outcome(request: dict[str, Any]) -> dict[str, Any]:
+    """Runs the module in this process; what it wrote and its exit status."""
     outputs = [os.memfd_create(name) for name in ("stdout", "stderr")]
     for number, output in enumerate(outputs, start=1):
         os.dup2(output, number)
@@ -56,8 +83,7 @@ def _answer(connection: socket.socket) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     out, err = (os.pread(output, os.fstat(output).st_size, 0).decode(errors="replace") for output in outputs)
-    connection.sendall(json.dumps({"rc": rc, "stdout": out, "stderr": err}).encode())
-    os._exit(0)
+    return {"rc": rc, "stdout": out, "stderr": err}
 
 
 def _run(request: dict[str, Any]) -> int:

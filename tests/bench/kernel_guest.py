@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A lean guest with a kernel of its own, whose modules a test may load and unload, and our modules run in it."""
+
+from __future__ import annotations
+
+import base64
+import compileall
+import io
+import json
+import os
+import subprocess
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import ansible
+
+from .daemon import Daemon
+from .guest_image import guest_image, make_key, ssh_command
+from .module import Result, parse_answer
+
+_ADDRESS = "198.51.100.20"
+_MAC = "52:54:00:00:65:01"
+_BOOT_TIMEOUT_S = 120
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PLUGINS = ("module_utils", "modules")
+_TREE = "opt/modules"  # where our files are in the guest
+
+_NETWORK = f"""
+<network><name>kernel</name><bridge name='nbt-krn0' stp='off' delay='0'/>
+<ip address='198.51.100.1' netmask='255.255.255.0'><dhcp><host mac='{_MAC}' ip='{_ADDRESS}'/></dhcp></ip></network>
+"""
+_DOMAIN = """
+<domain type='qemu'><name>kernel</name><memory unit='MiB'>512</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type>
+<kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>{cmdline}</cmdline></os>
+<features><acpi/></features><cpu mode='custom' match='exact'><model fallback='allow'>EPYC</model></cpu>
+<devices><interface type='network'><source network='kernel'/><model type='virtio'/><mac address='{mac}'/></interface>
+<serial type='pty'><log file='{log}'/></serial></devices></domain>
+"""
+# the guest's shell would take its own modprobe and rmmod, which know no modprobe.d
+_SERVER = (
+    "import sys; sys.path.insert(0, '/{tree}'); import module_server;"
+    " module_server.serve_lines(sys.stdin, sys.stdout, ['kernel_module'])"
+)
+
+
+class KernelGuest:
+    """A guest of the daemon with AMD's virtualisation and an empty modprobe.d; booted when it is made."""
+
+    def __init__(self, daemon: Daemon, directory: Path, more_cmdline: str = "") -> None:
+        self._daemon, self._key = daemon, make_key(directory)
+        self._log = directory / "console.log"
+        image = guest_image()
+        public = base64.b64encode(self._key.with_suffix(".pub").read_bytes().strip()).decode()
+        cmdline = f"{image.cmdline} nestbox.ssh_key={public} {more_cmdline}"
+        xml = _DOMAIN.format(kernel=image.kernel, initrd=image.initrd, cmdline=cmdline, mac=_MAC, log=self._log)
+        with daemon.connect() as connection:
+            connection.networkCreateXML(_NETWORK)
+            connection.createXML(xml, 0)
+        self._wait()
+        self._copy_modules()
+        self._server = subprocess.Popen(
+            [*daemon.enter_command, *self._ssh("python3", "-c", f'"{_SERVER.format(tree=_TREE)}"')],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Ends the module server; the guest ends with the daemon."""
+        self._server.kill()
+        self._server.communicate()
+
+    def run_module(self, name: str, args: dict[str, Any], *, check: bool = False) -> Result:
+        """As tests.bench.module.run_module, inside the guest."""
+        own = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
+        request = {"name": name, "args": {**args, **own}, "env": {}, "user": None}
+        assert self._server.stdin is not None and self._server.stdout is not None
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return parse_answer(name, self._server.stdout.readline().encode())
+
+    def shell(self, script: str, *, check: bool = True, data: bytes | None = None) -> str:
+        """What a shell script prints, errors too; the system's programs stand before the shell's own."""
+        command = [*self._daemon.enter_command, *self._ssh("sh", "-c", f"'exec 2>&1; {script}'")]
+        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        assert not check or done.returncode == 0, f"{script}: {done.returncode}: {output}"
+        return output
+
+    def write(self, path: str, text: str) -> None:
+        """Writes a file in the guest."""
+        self.shell(f"mkdir -p {os.path.dirname(path)}; cat > {path}", data=text.encode())
+
+    def _ssh(self, *command: str) -> list[str]:
+        return ssh_command(self._key, _ADDRESS, command)
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _BOOT_TIMEOUT_S
+        while self._daemon.exec(*self._ssh("true"), check=False).returncode:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The guest did not come up:\n{self._log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.2)
+
+    def _copy_modules(self) -> None:
+        """Ansible's module library, our plugins, and the server that runs them."""
+        ours = f"{_TREE}/ansible_collections/nestbox/virt/plugins"
+        library = Path(ansible.__file__).parent
+        # compiling them in the guest would take half a minute
+        for directory in (library / "module_utils", *(_CHECKOUT / "plugins" / name for name in _PLUGINS)):
+            compileall.compile_dir(directory, quiet=2)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            archive.addfile(tarfile.TarInfo(f"{_TREE}/ansible/__init__.py"))  # empty, as in Ansible's own payload
+            for name in ("release.py", "module_utils"):
+                archive.add(library / name, f"{_TREE}/ansible/{name}", filter=_code)
+            for name in _PLUGINS:
+                archive.add(_CHECKOUT / "plugins" / name, f"{ours}/{name}", filter=_code)
+            archive.add(Path(__file__).with_name("module_server.py"), f"{_TREE}/module_server.py")
+        self.shell("tar -x -C / -f -", data=packed.getvalue())
+
+
+def _code(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return entry if entry.isdir() or entry.name.endswith((".py", ".pyc")) else None
