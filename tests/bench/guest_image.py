@@ -90,6 +90,8 @@ def ssh_options(key: Path) -> list[str]:
     return ["-i", str(key), *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
 
 
-def ssh_command(key: Path, address: str, command: Sequence[str] = (), user: str = "root") -> list[str]:
-    """The command line that runs `command` on a guest."""
-    return ["ssh", *ssh_options(key), f"{user}@{address}", *command]
+def ssh_command(
+    key: Path, address: str, command: Sequence[str] = (), user: str = "root", more: Sequence[str] = ()
+) -> list[str]:
+    """The command line that runs `command` on a guest; `more`: further options of ssh."""
+    return ["ssh", *ssh_options(key), *more, f"{user}@{address}", *command]
