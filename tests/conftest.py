@@ -16,6 +16,9 @@ import pytest
 from tests.bench.daemon import Daemon
 from tests.bench.module import Result, collections_path, four_steps, run_module
 
+_TESTS = Path(__file__).parent
+_TOPS = ["molecule", "integration", "unit"]
+
 # before pytest-ansible reads it (--ansible-unit-inject-only), and for every ansible command that a test starts
 _CONFIGURED = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(os.pathsep)
 _PATHS = [str(collections_path()), *(path for path in _CONFIGURED if path and path != str(collections_path()))]
@@ -24,6 +27,17 @@ os.environ["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(_PATHS)
 os.environ["ANSIBLE_HOST_PATTERN_MISMATCH"] = "error"
 if str(collections_path()) not in sys.path:
     sys.path.insert(0, str(collections_path()))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers (-n) a file stays on one, since its fixtures are dear; a molecule scenario is on its own."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        scenario = item.name if "molecule" in item.path.parts else ""
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{scenario}"))
+    # what takes minutes comes first, so that no worker is left alone with it at the end
+    items.sort(key=lambda item: _TOPS.index(item.path.relative_to(_TESTS).parts[0]))
 
 
 @pytest.fixture(scope="session")
