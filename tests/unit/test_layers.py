@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "_xml": {"_xml", "_deps", "_errors", "_units"},
     "_libvirt": {"_libvirt", "_xml", "_plan", "_resource", "_errors", "_units", "_deps", "_argspec"},
     "_nocloud": {"_errors", "_deps"},
+    "_hypervisor": {"_hypervisor", "_kmod", "_libvirt", "_xml", "_errors", "_deps"},
     "_kmod": {"_kmod", "_libvirt", "_xml", "_plan", "_resource", "_errors", "_deps"},
     "_seed": {"_nocloud", "_plan", "_resource", "_errors", "_argspec"},
     "_bridge": {"_bridge", "_plan", "_resource", "_errors", "_argspec", "_deps", "_libvirt"},
