@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from ansible_collections.nestbox.virt.plugins.module_utils._hypervisor.report import kvm_guests, local_facts
 from ansible_collections.nestbox.virt.plugins.module_utils._hypervisor.validate import parse_validation
 from ansible_collections.nestbox.virt.plugins.module_utils._kmod.files import Host
