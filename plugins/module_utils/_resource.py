@@ -30,3 +30,13 @@ class Resource(Generic[Current]):
     def describe(self, current: Current) -> dict[str, Any] | None:
         """The dictionary that the module and its _info sibling return; None when it does not exist."""
         raise NotImplementedError
+
+
+class GuardedResource(Resource[Current]):
+    """A resource whose change may cut off who asked for it."""
+
+    confirm_timeout_s: int = 0  # seconds until an unconfirmed change is undone; 0: it is applied at once, and stays
+
+    def scope(self, current: Current) -> dict[str, Any]:
+        """What the plan that was made last may touch: the fields of _guard.Scope."""
+        raise NotImplementedError

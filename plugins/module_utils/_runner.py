@@ -10,12 +10,13 @@ from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
+from . import _guard
 from ._argspec import ArgumentSpec
 from ._errors import DeclarationError, NotConverged, StepFailed, VirtError
 from ._libvirt.connection import Connection
 from ._libvirt.errors import libvirt_errors
 from ._plan import Plan, Step
-from ._resource import Resource
+from ._resource import GuardedResource, Resource
 
 Params = dict[str, Any]
 
@@ -44,6 +45,22 @@ def run_local(
         params = dict(module.params)
         _withhold(module, withheld)  # before anything can fail: a secret as short as `x` would put stars into the error
         return _execute(build(params), module.check_mode, key)
+
+    _answer(spec, work)
+
+
+def run_guarded(spec: ArgumentSpec, build: Callable[[Params], GuardedResource[Any]], key: str) -> NoReturn:
+    """A module whose change may cut off who asked for it: it is applied afterwards, and undone unless confirmed."""
+
+    def work(module: AnsibleModule) -> Params:
+        _guard.check_nothing_pending()
+        resource = build(dict(module.params))
+        if module.check_mode or not resource.confirm_timeout_s:
+            result = _execute(resource, module.check_mode, key)
+        else:
+            result = _execute_later(resource, key)
+        result["warnings"] = _guard.unseen_reports(keep=module.check_mode) + result["warnings"]
+        return result
 
     _answer(spec, work)
 
@@ -123,6 +140,19 @@ def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
             result.update(left.waiting())
             warnings = warnings + [text for text in left.warnings if text not in warnings]
     return {**result, key: resource.describe(current), "warnings": warnings}
+
+
+def _execute_later(resource: GuardedResource[Any], key: str) -> Params:
+    """Plans now, and leaves the rest to a worker and a watchdog when there is something to do."""
+    current = resource.read()
+    plan = resource.plan(current)
+    result = {**plan.as_result(), key: resource.describe(current), "warnings": plan.warnings}
+    if plan.changed:
+        scope = _guard.Scope(**resource.scope(current))
+        result["confirmation"] = _guard.start(
+            scope, plan, resource.confirm_timeout_s, lambda: _execute(resource, False, key)
+        )
+    return result
 
 
 def _apply(plan: Plan) -> None:

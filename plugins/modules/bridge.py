@@ -21,6 +21,9 @@ notes:
     (C(CAP_NET_ADMIN), root for the files).
   - What was written, and what the files were before, is kept in C(/var/lib/nestbox.virt/bridges), or in
     C(/run/nestbox.virt/bridges) with O(persist=none). O(state=absent) puts the files back from there.
+  - The old state is kept in C(/run/nestbox.virt/switch) until the change is confirmed or undone, and with systemd the
+    old files also in C(/var/lib/nestbox.virt/switch), from where they are put back when the host is restarted in
+    between. A report of what was undone is shown by the next run that finds one which no task could show.
   - Links of guests (taps, C(vnet*), C(vif*), veth) that nobody declared stay under the bridge, whatever O(ports) says.
 extends_documentation_fragment:
   - nestbox.virt.attributes
@@ -200,7 +203,13 @@ options:
     type: int
     default: 30
   confirm_timeout:
-    description: Seconds within which a change has to be confirmed over a new connection. V(0) turns this off.
+    description:
+      - Seconds within which a change has to be confirmed over a new connection. They count from the first step, so they
+        have to be enough for the change itself, a lease and the spanning tree included.
+      - The action plugin drops its connection, makes a new one and confirms. Without a confirmation the host puts
+        everything back by itself, files included, and the task fails. It fails too, and says so, when the change itself
+        fails.
+      - V(0) turns this off. The change is then made while the module runs, and stays.
     type: int
     default: 60
 seealso:
@@ -336,6 +345,24 @@ bridge:
       description: The manager in whose files this module keeps it, or V(none). Null for a bridge that somebody else
         made.
       type: str
+confirmation:
+  description: How the change was confirmed.
+  returned: when something was changed with O(confirm_timeout) over 0, outside check mode
+  type: dict
+  contains:
+    state:
+      description: V(confirmed). In a task that failed, V(restored) or V(unknown).
+      type: str
+    attempts:
+      description: The number of new connections that were tried.
+      type: int
+    seconds:
+      description: The seconds from the module's answer to the end.
+      type: float
+    report:
+      description: What was tried, why it was undone, and what could not be put back (C(differences)).
+      type: dict
+  sample: {state: confirmed, attempts: 2, seconds: 3.4}
 steps:
   description:
     - What was changed, or would be changed in check mode, one step for each file and for each difference in the kernel.
@@ -358,12 +385,12 @@ restart_reasons:
 
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import SPEC
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.resource import BridgeResource
-from ansible_collections.nestbox.virt.plugins.module_utils._runner import run_local
+from ansible_collections.nestbox.virt.plugins.module_utils._runner import run_guarded
 
 
 def main() -> None:
     """Runs the module."""
-    run_local(SPEC, BridgeResource, key="bridge")
+    run_guarded(SPEC, BridgeResource, key="bridge")
 
 
 if __name__ == "__main__":

@@ -33,12 +33,14 @@ MAY_IMPORT = {
     "_seed": {"_nocloud", "_plan", "_resource", "_errors", "_argspec"},
     "_bridge": {"_bridge", "_plan", "_resource", "_errors", "_argspec", "_deps", "_libvirt"},
     "_fetch": {"_argspec", "_errors", "_libvirt"},
-    "_runner": {"_argspec", "_errors", "_libvirt", "_plan", "_resource"},
+    "_switch": {"_switch"},
+    "_guard": {"_switch", "_plan", "_errors"},
+    "_runner": {"_argspec", "_errors", "_libvirt", "_plan", "_resource", "_guard"},
 }
 # what stands beside them is local work, without libvirt and without Ansible
 MAY_IMPORT_OTHERWISE = {"_errors", "_units", "_plan", "_resource", "_argspec", "_deps"}
 # parts that import nothing beyond the standard library, and what comes in only through _deps.py
-PURE = ("_xml", "_units", "_plan", "_errors", "_resource")
+PURE = ("_xml", "_units", "_plan", "_errors", "_resource", "_switch")
 ONLY_IN_DEPS = {"lxml", "libvirt", "libvirt_qemu"}
 MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 45

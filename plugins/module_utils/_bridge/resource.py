@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from .._plan import Plan, Step
-from .._resource import Resource
+from .._resource import GuardedResource
 from .apply import Application, file_changes
 from .backends import Backend, Change, Files, shown
 from .checks import check, check_rights
@@ -26,6 +26,7 @@ from .model import PLAIN, Declaration
 from .options import parse
 from .record import Edit, Record, read_record
 from .removal import plain_ports, receiver, removal
+from .scope import scope_of
 from .target import PortConfiguration, Target, check_silence, giver_of, is_guest, resolve
 from .waiting import wait_until
 
@@ -43,7 +44,7 @@ class Current:
     files: Files  # of all managers, and those that the record names
 
 
-class BridgeResource(Resource[Current]):
+class BridgeResource(GuardedResource[Current]):
     """One bridge of this host."""
 
     def __init__(self, params: dict[str, Any], root: str = "/") -> None:
@@ -52,6 +53,7 @@ class BridgeResource(Resource[Current]):
         self.confirm_timeout_s: int = params["confirm_timeout"]
         self.root = root
         self._changed = False
+        self._planned: Application | None = None
 
     def read(self) -> Current:
         """The kernel, the record, and the files of the managers."""
@@ -79,6 +81,10 @@ class BridgeResource(Resource[Current]):
             return False
         wait_until(lambda: not self._pending(), self.timeout_s)
         return True
+
+    def scope(self, current: Current) -> dict[str, Any]:
+        """The links and files of the last plan, and the manager's way back."""
+        return scope_of(self._planned, current.kernel, current.record, current.files) if self._planned else {}
 
     def describe(self, current: Current) -> dict[str, Any] | None:
         """What bridge_info says of it too."""
@@ -172,6 +178,7 @@ class BridgeResource(Resource[Current]):
         changed: Mapping[str, bytes | None],
         found: list[Difference],
     ) -> list[Step]:
+        self._planned = application
         steps = []
         for path, content in changed.items():
             check_writable(os.path.join(self.root, path.lstrip("/")))
