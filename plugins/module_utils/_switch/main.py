@@ -29,7 +29,7 @@ def main() -> None:
     elif verb == "boot":
         boot.undo(place)
     else:
-        print(json.dumps(_ASKED[verb](place, *arguments)))
+        sys.stdout.write(json.dumps(_ASKED[verb](place, *arguments)) + "\n")
 
 
 def wait(place: Place, seconds: str) -> dict[str, Any]:

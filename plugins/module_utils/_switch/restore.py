@@ -111,12 +111,17 @@ def apply(differences: Iterable[Difference]) -> None:
     """Runs the commands in order; one that fails does not keep the others from running."""
     batch: list[Command] = []
     for command in [command for difference in differences for command in difference.commands]:
-        if batch and batch[0][0] != command[0]:
+        if batch and _program(batch[0]) != _program(command):
             _run_batch(batch)
             batch = []
         batch.append(command)
     if batch:
         _run_batch(batch)
+
+
+def _program(command: Command) -> Command:
+    """The program with its options, which the lines of a batch can't have."""
+    return command[:2] if command[1].startswith("-") else command[:1]
 
 
 def _run_batch(batch: list[Command]) -> None:
@@ -126,7 +131,8 @@ def _run_batch(batch: list[Command]) -> None:
                 with open(path, "w", encoding="ascii") as file:
                     file.write(value)
         else:
-            text = "".join(" ".join(command[1:]) + "\n" for command in batch)
-            call((batch[0][0], "-force", "-batch", "-"), text=text)
+            program = _program(batch[0])
+            text = "".join(" ".join(command[len(program) :]) + "\n" for command in batch)
+            call((*program, "-force", "-batch", "-"), text=text)
     except (OSError, subprocess.SubprocessError):
         return  # what it was to mend is seen again in the next round
