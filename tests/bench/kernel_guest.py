@@ -22,6 +22,7 @@ from .daemon import Daemon
 from .guest_image import guest_image, make_key, ssh_command
 from .module import Result, parse_answer
 
+_PR_CAPBSET_DROP = 24  # linux/prctl.h
 _ADDRESS = "198.51.100.20"
 _MAC = "52:54:00:00:65:01"
 _BOOT_TIMEOUT_S = 120
@@ -41,7 +42,6 @@ _DOMAIN = """
 <devices><interface type='network'><source network='kernel'/><model type='virtio'/><mac address='{mac}'/></interface>
 <serial type='pty'><log file='{log}'/></serial></devices></domain>
 """
-# the guest's shell would take its own modprobe and rmmod, which know no modprobe.d
 _SERVER = (
     "import sys; sys.path.insert(0, '/{tree}'); import module_server;"
     " module_server.serve_lines(sys.stdin, sys.stdout, ['kernel_module'])"
@@ -52,7 +52,7 @@ class KernelGuest:
     """A guest of the daemon with AMD's virtualisation and an empty modprobe.d; booted when it is made."""
 
     def __init__(self, daemon: Daemon, directory: Path, more_cmdline: str = "") -> None:
-        self._daemon, self._key = daemon, make_key(directory)
+        self._daemon, self._key, self._directory = daemon, make_key(directory), directory
         self._log = directory / "console.log"
         image = guest_image()
         public = base64.b64encode(self._key.with_suffix(".pub").read_bytes().strip()).decode()
@@ -72,21 +72,30 @@ class KernelGuest:
         """Ends the module server; the guest ends with the daemon."""
         self._server.kill()
         self._server.communicate()
+        self._daemon.exec(*self._ssh("-O", "exit"), check=False)
 
-    def run_module(self, name: str, args: dict[str, Any], *, check: bool = False) -> Result:
+    def run_module(self, name: str, args: dict[str, Any], *, check: bool = False, user: str | None = None) -> Result:
         """As tests.bench.module.run_module, inside the guest."""
         own = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
-        request = {"name": name, "args": {**args, **own}, "env": {}, "user": None}
+        request = {"name": name, "args": {**args, **own}, "env": {}, "user": user}
         assert self._server.stdin is not None and self._server.stdout is not None
         self._server.stdin.write(json.dumps(request) + "\n")
         self._server.stdin.flush()
         return parse_answer(name, self._server.stdout.readline().encode())
 
-    def shell(self, script: str, *, check: bool = True, data: bytes | None = None) -> str:
-        """What a shell script prints, errors too; the system's programs stand before the shell's own."""
-        command = [*self._daemon.enter_command, *self._ssh("sh", "-c", f"'exec 2>&1; {script}'")]
+    def run_module_once(self, name: str, args: dict[str, Any], *, without_capability: int) -> Result:
+        """The module in a process of its own that lacks a capability, as in a container."""
+        drop = f"import ctypes, os; ctypes.CDLL(None).prctl({_PR_CAPBSET_DROP}, {without_capability}, 0, 0, 0);"
+        code = _SERVER.format(tree=_TREE)
+        script = f"python3 -c \"{drop} os.execv('/usr/bin/python3', ['python3', '-c', \\\"{code}\\\"])\""
+        request = {"name": name, "args": {**args, "_ansible_remote_tmp": "/tmp"}, "env": {}, "user": None}
+        return parse_answer(name, self.shell(script, data=json.dumps(request).encode() + b"\n").encode())
+
+    def shell(self, script: str, *, check: bool = True, data: bytes | None = None, encoding: str = "utf-8") -> str:
+        """What a shell script prints, errors too. `modprobe` alone would be busybox's: write /usr/sbin/modprobe."""
+        command = [*self._daemon.enter_command, *self._ssh(script)]
         done = subprocess.run(command, input=data, capture_output=True, check=False)
-        output = (done.stdout + done.stderr).decode(errors="replace")
+        output = (done.stdout + done.stderr).decode(encoding, errors="replace")
         assert not check or done.returncode == 0, f"{script}: {done.returncode}: {output}"
         return output
 
@@ -95,7 +104,10 @@ class KernelGuest:
         self.shell(f"mkdir -p {os.path.dirname(path)}; cat > {path}", data=text.encode())
 
     def _ssh(self, *command: str) -> list[str]:
-        return ssh_command(self._key, _ADDRESS, command)
+        """Over one connection that is kept: each new one would cost the guest half a second."""
+        program, *rest = ssh_command(self._key, _ADDRESS, command)
+        keep = [f"ControlPath={self._directory}/ssh", "ControlMaster=auto", "ControlPersist=yes"]
+        return [program, *(word for setting in keep for word in ("-o", setting)), *rest]
 
     def _wait(self) -> None:
         deadline = time.monotonic() + _BOOT_TIMEOUT_S

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .._errors import ConflictError
@@ -174,6 +175,20 @@ class Draft:
         self.changes[path] = None if empty and (there is None or there.path == path) else data
         if self.changes[path] == self.before(path):
             del self.changes[path]
+
+
+def draft_options(draft: Draft, wanted: Mapping[str, tuple[Parameter, str]]) -> None:
+    """All that the task says of options: first what is to go, then what is to have a value."""
+    declared = draft.declared
+    extra = set(draft.effective.options) - set(declared.options or {}) if declared.exclusive else set()
+    draft.remove_options([*declared.unwanted, *sorted(extra)])
+    for parameter, text in wanted.values():
+        draft.set_option(parameter, text)
+    for entry in draft.effective.by_alias:
+        draft.warnings.append(
+            f"{entry.origin} has options for {entry.name}, an alias of {declared.name}: they apply only when the "
+            f"module is loaded by that name."
+        )
 
 
 def _canonical(rest: str) -> list[str]:

@@ -148,12 +148,17 @@ class LivePlan:
             if own:
                 for key, (parameter, text) in self.wanted.items():
                     self._verify(key, parameter, text)
-            if before.loaded:
-                self.control.keep_values(before, self._declared_names(own))
             if last:
+                self._keep_values()
                 self.undo.forget()
 
         return Step(f"module {name}", "load", apply, old, {"loaded": True, **new} if not before.loaded else new)
+
+    def _keep_values(self) -> None:
+        """Once all are loaded again: one may set another's parameters when it is loaded."""
+        for before in self.modules.values():
+            if before.loaded:
+                self.control.keep_values(before, self._declared_names(before.name == self.declared.name))
 
     def _declared_names(self, own: bool) -> frozenset[str] | None:
         if not own:

@@ -16,7 +16,7 @@ from .._resource import Resource
 from .autoload import Autoload, read_autoload
 from .control import Control
 from .declaration import declaration
-from .draft import Draft
+from .draft import Draft, draft_options
 from .effective import Effective, effective
 from .files import COMMAND_LINE, Configuration, Host, read_configuration
 from .initramfs import find_initramfs
@@ -70,7 +70,7 @@ class KernelModuleResource(Resource[State]):
         plan.put_back = undo.run
         draft = Draft(self.declared, current.configuration, warnings=plan.warnings)
         if not target.builtin:
-            self._draft_options(draft, wanted)
+            draft_options(draft, wanted)
         self._draft_rest(draft)
         for path, after in sorted({**draft.changes, **self._autoload_changes(current)}.items()):
             plan.add(file_step(self.host, undo, path, self._before(current, path), after))
@@ -143,17 +143,6 @@ class KernelModuleResource(Resource[State]):
 
     def _declared_names(self, before: Effective) -> set[str]:
         return set(self.declared.options or {}) | (set(before.options) if self.declared.exclusive else set())
-
-    def _draft_options(self, draft: Draft, wanted: Wanted) -> None:
-        extra = set(draft.effective.options) - set(self.declared.options or {}) if self.declared.exclusive else set()
-        draft.remove_options([*self.declared.unwanted, *sorted(extra)])
-        for parameter, text in wanted.values():
-            draft.set_option(parameter, text)
-        for entry in draft.effective.by_alias:
-            draft.warnings.append(
-                f"{entry.origin} has options for {entry.name}, an alias of {self.declared.name}: they apply only when "
-                f"the module is loaded by that name."
-            )
 
     def _draft_rest(self, draft: Draft) -> None:
         if self.declared.blacklisted is not None:
