@@ -111,7 +111,10 @@ def live(guest: KernelGuest, module: str, parameter: str) -> str:
 
 ASK = """
 set -e; root=/tmp/ask; mkdir -p $root/usr/lib/modules/$(uname -r) $root/bin; ln -s usr/lib $root/lib
-for file in $(ldd /usr/bin/kmod | grep -o "/[^ ]*"); do mkdir -p $root/$(dirname $file); cp -L $file $root/$file; done
+loader=/lib64/ld-linux-x86-64.so.2
+for file in $loader $($loader --list /usr/bin/kmod | grep -o "/[^ ]*"); do
+    mkdir -p $root/$(dirname $file); cp -L $file $root/$file
+done
 cp /usr/bin/kmod $root/bin/modprobe; mkdir /tmp/cases; tar -x -C /tmp/cases -f -
 for case in /tmp/cases/*; do
     rm -rf $root/etc $root/run $root/proc $root/usr/local $root/usr/lib/modprobe.d
@@ -175,7 +178,7 @@ def test_the_kernel_takes_what_we_foresee(guest: KernelGuest) -> None:
         assert not result["changed"]
         described = result["kernel_module"]
         assert described["parameters"] == expected
-        assert {name: int(item["value"], 0) for name, item in described["options"].items() if name in expected}
+        assert set(described["options"]) >= set(expected)
         guest.shell("rmmod nbd")
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -83,8 +84,8 @@ def read_loaded(host: Host, name: str, builtin: frozenset[str]) -> Loaded:
 def read_builtin(host: Host) -> frozenset[str]:
     """The names of what is built into the kernel."""
     text = _text(host.modules / "modules.builtin") or ""
-    names = (module_name(Path(line).name.partition(".ko")[0]) for line in text.splitlines())
-    return frozenset(name for name in names if name)
+    names = (line.rpartition("/")[2].partition(".ko")[0] for line in text.splitlines())
+    return frozenset(name.replace("-", "_") for name in names if name)
 
 
 def require_module_support(host: Host) -> None:
@@ -114,7 +115,9 @@ def require_module_support(host: Host) -> None:
 def describe_module(host: Host, target: Loaded) -> Description:
     """What modinfo says of a module; raises NotFoundError when there is none of this name."""
     name = target.name
-    names = _modinfo(host, "name", name)
+    fields = [_FIELD.fullmatch(part) for part in _modinfo(host, name)]
+    found = [(field[1], field[2]) for field in fields if field is not None]
+    names = [value for key, value in found if key == "name"]
     if not names and target.builtin:  # a part of the kernel that never is a module, such as printk
         return Description(name, {parameter: Parameter(parameter) for parameter in target.parameters})
     if not names:
@@ -124,24 +127,30 @@ def describe_module(host: Host, target: Loaded) -> Description:
             f"updated.",
             details={"module": name, "kernel": host.release},
         )
-    found = [module_name(other) for other in names]
-    if name not in found:
+    if name not in [module_name(other) for other in names]:
         raise NotFoundError(
             f"{name} is no module but an alias of {', '.join(names)}. Name the module itself.",
             details={"alias_of": names},
         )
-    kinds: dict[str, str | None] = {}
-    for text in _modinfo(host, "parm", name):
-        kinds.setdefault(parameter_name(text.partition(":")[0]), None)
-    for text in _modinfo(host, "parmtype", name):
-        parameter, _colon, kind = text.partition(":")
-        kinds[parameter_name(parameter)] = kind.strip() or None
+    kinds: dict[str, str | None] = {_parameter_of(value): None for key, value in found if key == "parm"}
+    # the kind behind the description can't be told from the description's own last words
+    for text in _modinfo(host, "-F", "parmtype", name):
+        kinds[_parameter_of(text)] = text.partition(":")[2].strip() or None
     return Description(name, {parameter: Parameter(parameter, kind) for parameter, kind in kinds.items()})
 
 
-def _modinfo(host: Host, fieldname: str, name: str) -> list[str]:
-    done = run(["modinfo", "-0", "-b", str(host.root), "-k", host.release, "-F", fieldname, name], check=False)
-    return [part for part in done.stdout.split("\0") if part.strip()] if done.returncode == 0 else []
+# modinfo -0 writes some fields as `parm:   text`, and others as `name=text`
+_FIELD = re.compile(r"(\w+)(?:=|:\s*)(.*)", re.DOTALL)
+
+
+def _parameter_of(text: str) -> str:
+    return parameter_name(text.partition(":")[0])
+
+
+def _modinfo(host: Host, *arguments: str) -> list[str]:
+    """What modinfo says, field by field; nothing when it does not know the module."""
+    done = run(["modinfo", "-0", "-b", str(host.root), "-k", host.release, *arguments], check=False)
+    return [] if done.returncode else [part for part in done.stdout.split("\0") if part.strip()]
 
 
 def run(

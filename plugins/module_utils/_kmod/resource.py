@@ -22,7 +22,7 @@ from .files import COMMAND_LINE, Configuration, Host, read_configuration
 from .initramfs import find_initramfs
 from .kernel import Loaded, describe_module, read_builtin, read_loaded, require_module_support
 from .live import LivePlan, Wanted
-from .parameters import find
+from .parameters import Parameter, find
 from .store import file_step
 from .undo import Undo
 from .users import KVM_MODULES, kvm_processes
@@ -47,6 +47,7 @@ class KernelModuleResource(Resource[State]):
     def __init__(self, params: Mapping[str, Any], host: Host | None = None) -> None:
         self.declared = declaration(params)
         self.host = host or Host()
+        self._known: dict[str, Parameter] | None = None
 
     def read(self) -> State:
         """The files, and what the kernel has loaded; raises where modules can't be loaded at all."""
@@ -116,7 +117,7 @@ class KernelModuleResource(Resource[State]):
         options = self.declared.wanted
         if not options and (not self.declared.present or target.loaded):
             return {}
-        known = describe_module(self.host, target).parameters
+        known = self._known = self._known or describe_module(self.host, target).parameters
         if self.declared.present and not target.loaded:
             self._require_hardware()
         found = {}
