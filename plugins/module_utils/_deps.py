@@ -21,7 +21,7 @@ except ImportError:
     libvirt = None
 
 # what a name is called by the package managers of the supported families
-_PACKAGES = {"lxml": "python3-lxml", "libvirt": "python3-libvirt", "pycdlib": "python3-pycdlib"}
+_PACKAGES = {"lxml": "python3-lxml", "libvirt": "python3-libvirt", "pycdlib": "python3-pycdlib", "yaml": "python3-yaml"}
 
 
 def require(*names: str) -> None:
@@ -38,6 +38,15 @@ def pycdlib() -> Any:
         import pycdlib as library
     except ImportError as error:
         raise _missing(["pycdlib"]) from error
+    return library
+
+
+def yaml() -> Any:
+    """PyYAML, imported only where netplan's files are read."""
+    try:
+        import yaml as library
+    except ImportError as error:
+        raise _missing(["yaml"]) from error
     return library
 
 

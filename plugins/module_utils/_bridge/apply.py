@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from .backends import Activation, Backend, Change
-from .commands import run, run_batches
+from .commands import Command, run, run_batches
 from .files import read_file, write_file
 from .live import Difference, commands_of
 from .record import Record, record_path
 from .waiting import wait_until
 
 # what a manager does by itself when it takes its files; the kernel's other differences don't wait for it
+_SLOW_S = 90  # a DHCP client of ifupdown gives up after a minute
 _MANAGERS_WORK = ("create", "add", "remove", "obtain", "up")
 
 
@@ -51,12 +52,8 @@ class Application:
         if not self.manager_gives_back:
             run_batches(commands_of(self.look()))
         if self.backend is not None and self.activates:
-            # these are no work of a manager on a link that is there already
-            run_batches(
-                commands_of(row for row in self.look() if row.verb not in _MANAGERS_WORK and not self.change.created)
-            )
-            for command in self.activation.after:
-                run(command, timeout_s=max(self.timeout_s, 60))
+            run_batches(commands_of(_not_for_managers(self.look())))
+            self._run(self.activation.after)
             wait_until(lambda: not self.look(), self.timeout_s)
         left = self.look()
         if left:
@@ -67,13 +64,16 @@ class Application:
         if not self._first("prepare"):
             return
         self._remember()
-        for command in self.activation.before:
-            run(command, timeout_s=max(self.timeout_s, 60))
+        self._run(self.activation.before)
 
     @property
     def activation(self) -> Activation:
         """The manager's commands."""
         return self.backend.activate(self.change) if self.backend is not None and self.activates else Activation()
+
+    def _run(self, commands: tuple[Command, ...]) -> None:
+        for command in commands:
+            run(command, timeout_s=max(self.timeout_s, _SLOW_S), may_fail=command in self.activation.may_fail)
 
     def _remember(self) -> None:
         for persistent in (True, False):
@@ -96,6 +96,12 @@ class Application:
         first = what not in self._done
         self._done.add(what)
         return first
+
+
+def _not_for_managers(found: list[Difference]) -> list[Difference]:
+    """Settings of links that are there and under the bridge already: most managers set them only once."""
+    new = {row.target.split()[-1] for row in found if row.verb in ("create", "replace", "add")}
+    return [row for row in found if row.verb not in _MANAGERS_WORK and row.target.split()[-1] not in new]
 
 
 def file_changes(files: Mapping[str, bytes], wanted: Mapping[str, bytes | None]) -> dict[str, bytes | None]:

@@ -51,6 +51,11 @@ def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
     for device in (port.macvlan.device if port.macvlan else None, port.vxlan.device if port.vxlan else None):
         if device is not None and device not in kernel.links:
             raise _missing(device, f"The port {port.name} was to lie on {device}", kernel)
+    if port.macvlan and kernel.links[port.macvlan.device].master is not None:
+        raise ConflictError(
+            f"The port {port.name} was to lie on {port.macvlan.device}, which belongs to "
+            f"{kernel.links[port.macvlan.device].master} and can't have a macvlan beside that. Name another device."
+        )
     if link is None:
         if port.kind == PLAIN:
             raise _missing(port.name, f"The bridge {declaration.name} was to have the port {port.name}", kernel)

@@ -22,7 +22,7 @@ def describe(
     if link is None or link.kind != "bridge":
         return None
     settings = vars(link.settings)
-    declared = {port.name for port in record.written.port_list()} if record else set()
+    declared = set(record.ours) if record else set()
     routes = [found.route for found in kernel.routes if found.device == name and found.protocol != "kernel"]
     gateways = {route.version: route.via for route in reversed(routes) if route.default}
     return {

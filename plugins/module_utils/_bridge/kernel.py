@@ -18,6 +18,7 @@ from .model import DEFAULT_VXLAN_PORT, Macvlan, Route, Settings, Vlan, Vxlan
 
 NO_MAC = "00:00:00:00:00:00"
 _CENTISECONDS = 100
+_FOREVER = 2**32 - 1  # seconds, as iproute2 writes it
 _CAP_NET_ADMIN = 12
 _SYSFS = "/sys/class/net"
 # protocols of routes that come and go with something else: an address, a lease, an advertisement
@@ -187,11 +188,13 @@ def _counts(entry: dict[str, Any]) -> bool:
 
 
 def _address(entry: dict[str, Any]) -> Address:
-    dynamic = bool(entry.get("dynamic"))
+    # an advertisement may give a prefix for ever, which then does not count as dynamic
+    dynamic = any(entry.get(flag) for flag in ("dynamic", "mngtmpaddr", "temporary"))
+    seconds = entry.get("valid_life_time", _FOREVER)
     return Address(
         address=str(ipaddress.ip_interface(f"{entry['local']}/{entry['prefixlen']}")),
         dynamic=dynamic,
-        seconds=entry.get("valid_life_time") if dynamic else None,
+        seconds=seconds if dynamic and seconds < _FOREVER else None,
         protocol=entry.get("protocol"),
     )
 

@@ -9,7 +9,7 @@ Private to this collection.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -39,18 +39,23 @@ class Difference:
     commands: tuple[Command, ...]
 
 
-def differences(target: Target, kernel: Kernel, ours: Iterable[str] = ()) -> list[Difference]:
-    """In the order in which they are to go away. `ours`: ports that an earlier run put there."""
+def differences(
+    target: Target, kernel: Kernel, ours: Mapping[str, str] | None = None, *, managed: bool = False
+) -> list[Difference]:
+    """In the order in which they are to go away.
+
+    `ours`: links that earlier runs put under the bridge, with their kinds. `managed`: a manager renews leases.
+    """
     wanted = target.enforced
     link = kernel.links.get(wanted.name)
     ports = [port for port in wanted.port_list() if port.kind != PLAIN]
     found = [
         *_bridge(wanted, target.written.settings, link),
         *(difference for port in ports for difference in _own_port(port, kernel)),
-        *_removed_ports(wanted, kernel, set(ours)),
+        *_removed_ports(wanted, kernel, ours or {}),
         *_enslaved(wanted, kernel),
         *_mtu(wanted, kernel),
-        *_addresses(wanted, kernel),
+        *_addresses(wanted, kernel, managed),
         *_routes(wanted, kernel),
         *_vlans(wanted, kernel),
         *(difference for port in ports for difference in _remotes(port, kernel)),
@@ -98,7 +103,7 @@ def _own_port(port: Port, kernel: Kernel) -> Iterator[Difference]:
     link = kernel.links.get(port.name)
     after: dict[str, Any] = {**vars(port.vxlan or port.macvlan)}
     after.pop("remotes", None)
-    create = ("ip", "link", "add", "name", port.name, *_words_of(port))
+    create = ("ip", "link", "add", "name", port.name, *words_of(port))
     if link is None:
         yield Difference(f"port {port.name}", "create", None, after, (create,))
         return
@@ -109,7 +114,8 @@ def _own_port(port: Port, kernel: Kernel) -> Iterator[Difference]:
         yield Difference(f"port {port.name}", "replace", before, after, (remove, create))
 
 
-def _words_of(port: Port) -> tuple[str, ...]:
+def words_of(port: Port) -> tuple[str, ...]:
+    """The words of `ip link add` that make a port of its own kind."""
     if port.macvlan:
         return ("link", port.macvlan.device, "type", MACVLAN, "mode", port.macvlan.mode)
     tunnel = port.vxlan or Vxlan(0)
@@ -132,18 +138,20 @@ def _remotes(port: Port, kernel: Kernel) -> Iterator[Difference]:
     yield Difference(f"port {port.name}", "remotes", list(before), list(after), tuple(commands))
 
 
-def _removed_ports(wanted: Declaration, kernel: Kernel, ours: set[str]) -> Iterator[Difference]:
+def _removed_ports(wanted: Declaration, kernel: Kernel, ours: Mapping[str, str]) -> Iterator[Difference]:
     if wanted.ports is None:
         return
     names = {port.name for port in wanted.ports}
-    for link in kernel.ports_of(wanted.name):
-        if link.name in names or (is_guest(link) and link.name not in ours):
+    for link in sorted(kernel.links.values(), key=lambda link: link.lower is None):  # what lies on another goes first
+        under = link.master == wanted.name
+        made = ours.get(link.name) in (VXLAN, MACVLAN) and ours[link.name] == link.kind
+        if link.name in names or not (under or made) or (is_guest(link) and link.name not in ours):
             continue
-        own = link.name in ours and link.kind in (VXLAN, MACVLAN)
-        command = (
-            ("ip", "link", "del", "dev", link.name) if own else ("ip", "link", "set", "dev", link.name, "nomaster")
+        command = ("ip", "link", "del") if made else ("ip", "link", "set")
+        words = ("dev", link.name) if made else ("dev", link.name, "nomaster")
+        yield Difference(
+            f"bridge {wanted.name} port {link.name}", "remove", {"port": link.name}, None, ((*command, *words),)
         )
-        yield Difference(f"bridge {wanted.name} port {link.name}", "remove", {"port": link.name}, None, (command,))
 
 
 def _enslaved(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
@@ -172,7 +180,7 @@ def _mtu(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
             yield Difference(f"link {name}", "mtu", link.mtu if link else None, mtu, (command,))
 
 
-def _addresses(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
+def _addresses(wanted: Declaration, kernel: Kernel, managed: bool) -> Iterator[Difference]:
     said = wanted.layer3
     moved: dict[str, Address] = {}
     command: Command
@@ -184,9 +192,9 @@ def _addresses(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
     if said.addresses is None:
         return
     has = {address.address: address for address in kernel.addresses_of(wanted.name)}
-    for text in [*said.addresses, *_leased(said, moved)]:
+    for text in [*said.addresses, *(() if managed else _leased(said, moved))]:
         if text not in has:
-            command = ("ip", "addr", "add", text, *address_words(text, moved.get(text)), "dev", wanted.name)
+            command = ("ip", "addr", "replace", text, *address_words(text, moved.get(text)), "dev", wanted.name)
             yield Difference(f"bridge {wanted.name} address {text}", "add", None, text, (command,))
     for text, address in has.items():
         if text not in said.addresses and not _comes_by_itself(address, said):
@@ -260,7 +268,7 @@ def _vlans(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
         before = kernel.vlans.get(name, ()) if name in kernel.links else ()
         if after is None or set(before) == set(after):
             continue
-        commands = [_vlan(name, vlan, words) for vlan in after if vlan not in before]
+        commands = [vlan_command(name, vlan, words) for vlan in after if vlan not in before]
         kept = {vlan.number for vlan in after}
         # the VLAN that a new port gets by itself can't be seen before there is the port
         gone = {vlan.number for vlan in before} or ({1} if _is_new(name, wanted, kernel) else set())
@@ -275,6 +283,7 @@ def _is_new(name: str, wanted: Declaration, kernel: Kernel) -> bool:
     return link is None or (name != wanted.name and link.master != wanted.name)
 
 
-def _vlan(name: str, vlan: Vlan, words: tuple[str, ...]) -> Command:
+def vlan_command(name: str, vlan: Vlan, words: tuple[str, ...]) -> Command:
+    """A command of bridge for a VLAN of a link."""
     flags = [word for word, wanted in (("pvid", vlan.pvid), ("untagged", vlan.untagged)) if wanted]
     return ("bridge", "vlan", "add", "vid", str(vlan.number), "dev", name, *flags, *words)

@@ -109,6 +109,7 @@ class Layer3:
     routes: tuple[Route, ...] | None = None  # gateways included
     dns_servers: tuple[str, ...] | None = None
     dns_search: tuple[str, ...] | None = None
+    client: str | None = None  # by what a DHCP server knows the host: "mac", or the number of networkd's IAID
 
     @property
     def silent(self) -> bool:

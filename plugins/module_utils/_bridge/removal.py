@@ -42,9 +42,8 @@ def _steps(link: Link, kernel: Kernel, record: Record | None) -> Iterator[Differ
     name = link.name
     port = receiver(name, kernel, record)
     command: Command
-    made = {row.name for row in (record.written.port_list() if record else ()) if row.kind != PLAIN}
-    for other in kernel.ports_of(name):
-        if other.name in made:
+    for other in kernel.links.values():
+        if record and record.ours.get(other.name) in (VXLAN, MACVLAN) and record.ours[other.name] == other.kind:
             command = ("ip", "link", "del", "dev", other.name)
             yield Difference(f"port {other.name}", "remove", {"kind": other.kind}, None, (command,))
     yield Difference(f"bridge {name}", "remove", _outline(name, kernel), None, (("ip", "link", "del", "dev", name),))
@@ -64,7 +63,7 @@ def _steps(link: Link, kernel: Kernel, record: Record | None) -> Iterator[Differ
 
 
 def _give(port: str, address: Address) -> Command:
-    return ("ip", "addr", "add", address.address, *address_words(address.address, address), "dev", port)
+    return ("ip", "addr", "replace", address.address, *address_words(address.address, address), "dev", port)
 
 
 def _outline(name: str, kernel: Kernel) -> dict[str, object]:

@@ -113,8 +113,8 @@ class BridgeResource(GuardedResource[Current]):
         return resolve(self.declaration, kernel, record.written if record else None, giver, configured)
 
     def _differences(self, target: Target, current: Current, backend: Backend | None) -> list[Difference]:
-        ours = [port.name for port in current.record.written.port_list()] if current.record else []
-        found = differences(target, current.kernel, ours)
+        ours = current.record.ours if current.record else {}
+        found = differences(target, current.kernel, ours, managed=backend is not None)
         said = target.enforced.layer3
         if said.dhcp4 and backend is not None:
             name = self.declaration.name
@@ -134,15 +134,14 @@ class BridgeResource(GuardedResource[Current]):
         found = self._differences(target, current, backend)
         changed = file_changes(current.files, wanted)
         record = self._record(target, current, backend, edits)
-        change = self._change(current, target.written, changed)
-        lost = any(row.verb in ("create", "obtain") for row in found)
+        change = self._change(current, target.written, changed, found)
         application = Application(
             backend,
             change,
             record,
             self._pending,
             self.timeout_s,
-            activates=bool(changed) or lost,
+            activates=bool(changed) or change.created or change.lost_lease,
             root=self.root,
         )
         return self._steps(application, current, changed, found)
@@ -157,7 +156,7 @@ class BridgeResource(GuardedResource[Current]):
         held = bool(backend and port and backend.claims(port, kernel, base))
         application = Application(
             backend,
-            self._change(current, None, changed),
+            self._change(current, None, changed, found),
             None,
             _Removal(self, current, found, port, held).look,
             self.timeout_s,
@@ -201,6 +200,7 @@ class BridgeResource(GuardedResource[Current]):
         mtus = dict(known.mtus) if known else {}
         for port in ports if target.written.settings.mtu else ():
             mtus.setdefault(port, links[port].mtu)
+        left = {name: kind for name, kind in (known.ours if known else {}).items() if name in links}
         return Record(
             name=self.declaration.name,
             manager=backend.name if backend else _NONE,
@@ -208,9 +208,16 @@ class BridgeResource(GuardedResource[Current]):
             giver=target.giver,
             edits=edits,
             mtus=mtus,
+            ours={**left, **{port.name: port.kind for port in target.written.port_list()}},
         )
 
-    def _change(self, current: Current, written: Declaration | None, changed: Mapping[str, bytes | None]) -> Change:
+    def _change(
+        self,
+        current: Current,
+        written: Declaration | None,
+        changed: Mapping[str, bytes | None],
+        found: list[Difference],
+    ) -> Change:
         before = plain_ports(self.declaration.name, current.kernel, current.record)
         after = [port.name for port in written.port_list() if port.kind == PLAIN] if written else []
         return Change(
@@ -220,6 +227,7 @@ class BridgeResource(GuardedResource[Current]):
             released=tuple(port for port in before if port not in after),
             files=changed,
             created=self.declaration.name not in current.kernel.links,
+            lost_lease=any(row.verb == "obtain" for row in found),
         )
 
 

@@ -34,6 +34,7 @@ class PortConfiguration:
     accept_ra: bool | None = None
     dns_servers: tuple[str, ...] | None = None
     dns_search: tuple[str, ...] | None = None
+    client: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,11 @@ def resolve(
         found = giver_of(declaration, kernel) or giver
         enforced = _inherited(enforced, kernel, found, recorded, configured)
         giver = found
-    lower = recorded or of_kernel(kernel, declaration.name)
-    return Target(enforced, overlay(enforced, lower), giver)
+    written = overlay(enforced, recorded or of_kernel(kernel, declaration.name))
+    if enforced.layer3.dhcp4 and enforced.layer3.routes is None:  # the router comes with the lease
+        kept = tuple(route for route in written.layer3.routes or () if not (route.default and route.version == 4))
+        written = replace(written, layer3=replace(written.layer3, routes=kept))
+    return Target(enforced, written, giver)
 
 
 def giver_of(declaration: Declaration, kernel: Kernel) -> str | None:
@@ -121,6 +125,7 @@ def layer3_of(kernel: Kernel, name: str, configured: PortConfiguration | None = 
         routes=tuple(route for route in routes if not (dhcp4 and route.default and route.version == 4)),
         dns_servers=configured.dns_servers,
         dns_search=configured.dns_search,
+        client=configured.client,
     )
 
 

@@ -6,8 +6,17 @@
 from __future__ import annotations
 
 from ._backend import Activation, Backend, Change, Changes, Files, shown
+from .ifupdown import Ifupdown
+from .netplan import Netplan
 from .networkd import Networkd
+from .networkmanager import NetworkManager
 
 __all__ = ["BACKENDS", "Activation", "Backend", "Change", "Changes", "Files", "shown"]
 
-BACKENDS: dict[str, type[Backend]] = {"networkd": Networkd}
+# netplan before those that it writes files for
+BACKENDS: dict[str, type[Backend]] = {
+    "netplan": Netplan,
+    "networkd": Networkd,
+    "networkmanager": NetworkManager,
+    "ifupdown": Ifupdown,
+}

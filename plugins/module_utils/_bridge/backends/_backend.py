@@ -38,6 +38,7 @@ class Change:
     released: tuple[str, ...]  # plain ports that no longer are
     files: Mapping[str, bytes | None]
     created: bool = False  # the bridge was not there before
+    lost_lease: bool = False  # it is to have an address by DHCP, and has none
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Activation:
 
     before: tuple[Command, ...] = ()
     after: tuple[Command, ...] = ()
+    may_fail: tuple[Command, ...] = ()  # the kernel is looked at afterwards in any case
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ..._errors import ConflictError
-from ..commands import Command, find
+from ..commands import Command, find, run
 from ..kernel import NO_MAC, Kernel
 from ..model import PLAIN, Declaration, Layer3, Port, Route, Vlan
 from ..target import PortConfiguration, Target
@@ -73,6 +74,7 @@ class Networkd(Backend):
             accept_ra=accept in _YES if accept else None,
             dns_servers=tuple(" ".join(said.get("DNS", [])).split()) or None,
             dns_search=tuple(" ".join(said.get("Domains", [])).split()) or None,
+            client=self._client(port) if dhcp4 else None,
         )
 
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:
@@ -102,6 +104,14 @@ class Networkd(Backend):
     def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
         """The bridge itself may be one that the old files do not know."""
         return [("networkctl", "reload"), *(("networkctl", "reconfigure", link) for link in (name, *ports))]
+
+    def _client(self, port: str) -> str | None:
+        """By what the DHCP server knows the link, so that the bridge keeps the lease."""
+        if self.root != "/" or not self.exists(_LINKS):
+            return None
+        said = run(("networkctl", "--no-pager", "--lines=0", "status", port), may_fail=True)
+        found = re.search(r"DHCP4 Client ID: IAID:(0x[0-9a-f]+)/DUID", said)
+        return str(int(found[1], 16)) if found else None
 
     def _file_of(self, port: str, kernel: Kernel, files: Files) -> str | None:
         """The file that networkd itself names, or else the first that matches by name; never one of ours."""
@@ -251,8 +261,7 @@ def _bridge_network(wanted: Declaration) -> list[Section]:
     network += [] if said.accept_ra is None else [("IPv6AcceptRA", _yes(said.accept_ra))]
     network += [("DNS", server) for server in said.dns_servers or ()]
     network += [("Domains", " ".join(said.dns_search))] if said.dns_search else []
-    # a server that knows the host by its MAC shall give it the address that it has
-    lease: list[Section] = [("DHCPv4", [("ClientIdentifier", "mac")])] if said.dhcp4 else []
+    lease: list[Section] = [("DHCPv4", _client_rows(said))] if said.dhcp4 else []
     return [
         ("Match", [("Name", wanted.name)]),
         *mtu,
@@ -261,6 +270,13 @@ def _bridge_network(wanted: Declaration) -> list[Section]:
         *_routes(said),
         *_vlans(wanted.vlans),
     ]
+
+
+def _client_rows(said: Layer3) -> list[tuple[str, str]]:
+    """What a server knows the host by shall be as it was, or else its MAC, which the bridge has from its port."""
+    if said.client and said.client.isdecimal():
+        return [("ClientIdentifier", "duid"), ("IAID", said.client)]
+    return [("ClientIdentifier", "mac")]
 
 
 def _routes(said: Layer3) -> Iterator[Section]:

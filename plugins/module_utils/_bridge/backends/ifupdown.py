@@ -1,0 +1,209 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""interfaces(5), which ifupdown (with bridge-utils) and ifupdown2 read. Private to this collection."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ..commands import Command, find
+from ..kernel import NO_MAC, Kernel
+from ..live import route_command, vlan_command, words_of
+from ..model import PLAIN, Declaration, Port, Route
+from ..target import PortConfiguration, Target
+from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
+from .interfaces_file import ifaces, parse, without, without_addresses
+
+_MAIN = "/etc/network/interfaces"
+_DIRECTORY = "/etc/network/interfaces.d"
+_INDENT = "    "
+
+
+@dataclass(frozen=True)
+class Ifupdown(Backend):
+    """ifupdown or ifupdown2."""
+
+    name: str = field(default="ifupdown", init=False)
+
+    def available(self) -> bool:
+        """Whether it is installed and has its file."""
+        return find("ifup") is not None and self.exists(_MAIN)
+
+    def claims(self, port: str, kernel: Kernel, files: Files) -> str | None:  # noqa: ARG002
+        """The file that has the link."""
+        return next((path for path in self._own(files) if ifaces(text_of(files[path]), port)), None)
+
+    def read(self) -> Files:
+        """The main file, and what it reads."""
+        found: dict[str, bytes] = {}
+        waiting = [_MAIN]
+        while waiting:
+            path = waiting.pop(0)
+            if path in found or not os.path.isfile(self.path(path)):
+                continue
+            with open(self.path(path), "rb") as file:
+                found[path] = file.read()
+            waiting += self._sourced(text_of(found[path]))
+        own = self.read_directory(_DIRECTORY, suffixes=("",))
+        found.update({path: content for path, content in own.items() if os.path.basename(path).startswith(MARK)})
+        return found
+
+    def port_configuration(self, port: str, kernel: Kernel, files: Files) -> PortConfiguration:  # noqa: ARG002
+        """DHCP, router advertisements and name servers of its stanzas."""
+        found = [stanza for path in self._own(files) for stanza in ifaces(text_of(files[path]), port)]
+        methods = {tuple(stanza.words[2:4]) for stanza in found}
+        options = [option for stanza in found for option in stanza.options]
+        return PortConfiguration(
+            dhcp4=("inet", "dhcp") in methods,
+            dhcp6=("inet6", "dhcp") in methods,
+            accept_ra=True if ("inet6", "auto") in methods else None,
+            dns_servers=_words(options, "dns-nameservers", "dns-nameserver", "dns_nameservers"),
+            dns_search=_words(options, "dns-search", "dns-domain", "dns_search"),
+        )
+
+    def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:  # noqa: ARG002
+        """A file of ours with the bridge; its ports lose their addresses where they stand."""
+        wanted = target.written
+        own = f"{_DIRECTORY}/{MARK}-{wanted.name.replace('.', '_')}"
+        changes: Changes = {}
+        for path in self._own(files):
+            text = without(text_of(files[path]), wanted.name)
+            for port in wanted.port_list():
+                text = without_addresses(text, port.name) if port.kind == PLAIN else without(text, port.name)
+            if path == _MAIN and own not in self._sourced(text_of(files[_MAIN]), also=(own,)):
+                text = text.rstrip("\n") + f"\n\nsource {own}\n"
+            if bytes_of(text) != files[path]:
+                changes[path] = bytes_of(text)
+        changes[own] = bytes_of(HEADER.format(name=wanted.name) + "\n" + "\n".join(_stanzas(wanted)))
+        return changes
+
+    def activate(self, change: Change) -> Activation:
+        """A new bridge comes up whole. One that guests are on never goes down: the kernel's steps change it."""
+        down: tuple[Command, ...] = ()
+        up: tuple[Command, ...] = ()
+        if not change.present:
+            down = (("ifdown", "--force", change.name),)
+            up = tuple(("ifup", "--force", port) for port in change.released)
+        elif change.created:
+            down = tuple(("ifdown", "--force", port) for port in change.ports)
+            up = (("ifup", "--force", change.name),)
+        elif change.lost_lease:
+            up = (("ifup", "--force", change.name),)
+        return Activation(before=down, after=up, may_fail=(*down, *(up if not change.present else ())))
+
+    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
+        """Ports first; the bridge comes up again where the old files have one."""
+        release = ("dhclient", "-x", "-pf", f"/run/dhclient.{name}.pid", name)
+        again = [command for port in ports for command in (("ifdown", "--force", port), ("ifup", "--force", port))]
+        return [release, *again, ("ifup", "--force", name)]
+
+    def _own(self, files: Files) -> list[str]:
+        """The files that interfaces(5) reads, without ours."""
+        others = [path for path in files if not os.path.basename(path).startswith(MARK)]
+        return [path for path in others if path.startswith("/etc/network/")]
+
+    def _sourced(self, text: str, also: tuple[str, ...] = ()) -> list[str]:
+        """The files that a file reads; `also`: files that are not there yet."""
+        found: list[str] = []
+        for stanza in parse(text):
+            words = stanza.words
+            if words[:1] not in (["source"], ["source-directory"]) or len(words) < 2:
+                continue
+            pattern = os.path.join("/etc/network", words[1])
+            pattern = os.path.join(pattern, "*") if words[0] == "source-directory" else pattern
+            directory = os.path.dirname(pattern)
+            names = os.listdir(self.path(directory)) if os.path.isdir(self.path(directory)) else []
+            known = {*(os.path.join(directory, name) for name in names), *also}
+            found += sorted(path for path in known if fnmatch.fnmatchcase(path, pattern))
+        return found
+
+
+def _words(options: list[tuple[str, str]], *names: str) -> tuple[str, ...] | None:
+    return tuple(word for name, value in options if name in names for word in value.split()) or None
+
+
+def _stanzas(wanted: Declaration) -> Iterator[str]:
+    """The stanzas of the bridge; what makes the bridge is in the first."""
+    said = wanted.layer3
+    rest = list(said.routes or ())
+    heads: list[tuple[str, list[str]]] = [("inet dhcp", [])] if said.dhcp4 else []
+    for address in said.addresses or ():
+        version = 6 if ":" in address else 4
+        lines = [f"address {address}", *_gateway(rest, version)]
+        if version == 6 and said.accept_ra is not None:
+            lines.append(f"accept_ra {2 if said.accept_ra else 0}")
+        heads.append(("inet6 static" if version == 6 else "inet static", lines))
+    if not any(":" in address for address in said.addresses or ()) and not said.dhcp6 and said.accept_ra:
+        heads.append(("inet6 auto", []))
+    if said.dhcp6:
+        heads.append(("inet6 dhcp", []))
+    heads.sort(key=lambda row: row[0].startswith("inet6"))
+    if not heads or heads[0][0].startswith("inet6"):
+        heads.insert(0, ("inet manual", []))
+    heads[0][1][:0] = _device(wanted)
+    heads[-1][1].extend(_hooks(wanted, rest))
+    yield f"auto {wanted.name}\n"
+    for head, lines in heads:
+        yield f"iface {wanted.name} {head}\n" + "".join(f"{_INDENT}{line}\n" for line in lines)
+
+
+def _gateway(rest: list[Route], version: int) -> list[str]:
+    """The gateway goes with the first address of its version."""
+    for route in rest:
+        if route.default and route.version == version and route.via:
+            rest.remove(route)
+            return [f"gateway {route.via}", *([f"metric {route.metric}"] if route.metric else [])]
+    return []
+
+
+def _device(wanted: Declaration) -> list[str]:
+    said = wanted.settings
+    ports = " ".join(port.name for port in wanted.port_list()) or "none"
+    rows = (
+        ("bridge_ports", ports),
+        ("bridge_stp", None if said.stp is None else "on" if said.stp else "off"),
+        ("bridge_fd", said.forward_delay),
+        ("bridge_maxwait", None if said.stp else 0),
+        ("bridge_ageing", said.ageing),
+        ("bridge_bridgeprio", said.priority),
+        ("hwaddress", said.mac),
+        ("mtu", said.mtu),
+        ("dns-nameservers", " ".join(wanted.layer3.dns_servers or ())),
+        ("dns-search", " ".join(wanted.layer3.dns_search or ())),
+    )
+    made = [f"pre-up {line}" for port in wanted.port_list() if port.kind != PLAIN for line in _make(port)]
+    return [*made, *(f"{name} {value}" for name, value in rows if value not in (None, ""))]
+
+
+def _make(port: Port) -> Iterator[str]:
+    words = " ".join(words_of(port))
+    yield f"ip link show dev {port.name} >/dev/null 2>&1 || ip link add name {port.name} {words}"
+    for remote in port.vxlan.remotes if port.vxlan else ():
+        yield f"bridge fdb append {NO_MAC} dev {port.name} dst {remote} || true"
+
+
+def _hooks(wanted: Declaration, rest: list[Route]) -> Iterator[str]:
+    """What neither program has a word for, or each another one."""
+    name = wanted.name
+    said = wanted.settings
+    for port in wanted.port_list() if said.mtu else ():
+        yield f"up ip link set dev {port.name} mtu {said.mtu}"
+    for route in rest:
+        yield f"up {' '.join(route_command('replace', route, name))}"
+    if said.multicast_snooping is not None:
+        yield f"up ip link set dev {name} type bridge mcast_snooping {int(said.multicast_snooping)}"
+    rows = [(port.name, port.vlans, ()) for port in wanted.port_list()]
+    for link, vlans, words in [*rows, (name, wanted.vlans, ("self",))]:
+        for vlan in vlans or ():
+            yield f"up {' '.join(vlan_command(link, vlan, words))}"
+        if vlans is not None and not any(vlan.number == 1 for vlan in vlans):
+            yield f"up bridge vlan del vid 1 dev {' '.join((link, *words))} || true"
+    if said.vlan_filtering is not None:
+        yield f"up ip link set dev {name} type bridge vlan_filtering {int(said.vlan_filtering)}"
+    for port in wanted.port_list():
+        if port.kind != PLAIN:
+            yield f"post-down ip link del dev {port.name} || true"
