@@ -20,8 +20,9 @@ from .record import Record, record_path
 from .waiting import wait_until
 
 # what a manager does by itself when it takes its files; the kernel's other differences don't wait for it
+_SOON_S = 2  # for a link that comes up
 _SLOW_S = 90  # a DHCP client of ifupdown gives up after a minute
-_MANAGERS_WORK = ("create", "add", "remove", "obtain", "up")
+_MANAGERS_WORK = ("create", "add", "keep", "remove", "obtain", "up")
 
 
 @dataclass
@@ -52,9 +53,15 @@ class Application:
         if not self.manager_gives_back:
             run_batches(commands_of(self.look()))
         if self.backend is not None and self.activates:
-            run_batches(commands_of(_not_for_managers(self.look())))
+            # one that waits for its own work leaves a bridge that is there to us
+            before = (
+                self.look()
+                if self.backend.waits and self.change.present and not self.change.created
+                else _not_for_managers(self.look())
+            )
+            run_batches(commands_of(before))
             self._run(self.activation.after)
-            wait_until(lambda: not self.look(), self.timeout_s)
+            wait_until(lambda: not self.look(), min(_SOON_S, self.timeout_s) if self.backend.waits else self.timeout_s)
         left = self.look()
         if left:
             run_batches(commands_of(left))

@@ -17,7 +17,7 @@ _CONTEXT = 3  # lines on either side by which a place is found again
 
 def take_back(path: str, before: bytes, after: bytes, now: bytes) -> bytes:
     """`now` without the edit that once made `after` of `before`; raises ConflictError where that can't be told."""
-    if now == after:
+    if now in (before, after):  # a removal that was cut short has put it back already
         return before
     old, new, lines = (content.splitlines(keepends=True) for content in (before, after, now))
     found = lines

@@ -73,7 +73,8 @@ def _remove(path: str) -> None:
         return
     directory = os.path.dirname(path)
     _sync(directory)
-    if directory.endswith(".d") and not os.listdir(directory):  # a directory of drop-ins is nobody's when it is empty
+    # networkd's directory of drop-ins for one file; others are the distribution's
+    if directory.endswith(".network.d") and not os.listdir(directory):
         os.rmdir(directory)
 
 

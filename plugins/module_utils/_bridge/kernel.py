@@ -84,8 +84,8 @@ class KernelRoute:
 
     @property
     def derived(self) -> bool:
-        """Whether it comes by itself."""
-        return self.protocol in _DERIVED
+        """Whether it comes by itself; ifupdown2 calls its gateways the kernel's, which makes none."""
+        return self.protocol in _DERIVED and not (self.protocol == "kernel" and self.route.via)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from .commands import Command
@@ -39,24 +39,35 @@ class Difference:
     commands: tuple[Command, ...]
 
 
-def differences(
-    target: Target, kernel: Kernel, ours: Mapping[str, str] | None = None, *, managed: bool = False
-) -> list[Difference]:
-    """In the order in which they are to go away.
+@dataclass(frozen=True)
+class Known:
+    """What the kernel can't say: `ours` are links that earlier runs put there, `statics` addresses that they gave.
 
-    `ours`: links that earlier runs put under the bridge, with their kinds. `managed`: a manager renews leases.
+    `managed`: a manager renews leases.
     """
+
+    ours: Mapping[str, str] = field(default_factory=dict)
+    statics: tuple[str, ...] = ()
+    managed: bool = False
+
+
+def differences(target: Target, kernel: Kernel, known: Known | None = None) -> list[Difference]:
+    """In the order in which they are to go away."""
+    known = known or Known()
     wanted = target.enforced
     link = kernel.links.get(wanted.name)
+    addresses = list(_addresses(wanted, kernel, known))
+    removed = any(row.verb == "remove" and row.target.startswith(f"bridge {wanted.name} ") for row in addresses)
     ports = [port for port in wanted.port_list() if port.kind != PLAIN]
     found = [
         *_bridge(wanted, target.written.settings, link),
         *(difference for port in ports for difference in _own_port(port, kernel)),
-        *_removed_ports(wanted, kernel, ours or {}),
+        *_removed_ports(wanted, kernel, known.ours),
         *_enslaved(wanted, kernel),
         *_mtu(wanted, kernel),
-        *_addresses(wanted, kernel, managed),
-        *_routes(wanted, kernel),
+        *_removed_routes(wanted, kernel),
+        *addresses,
+        *_routes(wanted, kernel, removed),
         *_vlans(wanted, kernel),
         *(difference for port in ports for difference in _remotes(port, kernel)),
     ]
@@ -180,7 +191,7 @@ def _mtu(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
             yield Difference(f"link {name}", "mtu", link.mtu if link else None, mtu, (command,))
 
 
-def _addresses(wanted: Declaration, kernel: Kernel, managed: bool) -> Iterator[Difference]:
+def _addresses(wanted: Declaration, kernel: Kernel, known: Known) -> Iterator[Difference]:
     said = wanted.layer3
     moved: dict[str, Address] = {}
     command: Command
@@ -192,14 +203,22 @@ def _addresses(wanted: Declaration, kernel: Kernel, managed: bool) -> Iterator[D
     if said.addresses is None:
         return
     has = {address.address: address for address in kernel.addresses_of(wanted.name)}
-    for text in [*said.addresses, *(() if managed else _leased(said, moved))]:
-        if text not in has:
+    extra = [text for text, one in has.items() if text not in said.addresses]
+    gone = [text for text in extra if not _comes_by_itself(has[text], said, known.statics)]
+    for text in gone:  # before the others: with the first address of a network, the kernel drops the later ones
+        command = ("ip", "addr", "del", text, "dev", wanted.name)
+        yield Difference(f"bridge {wanted.name} address {text}", "remove", text, None, (command,))
+    for text in [*said.addresses, *(() if known.managed else _leased(said, moved))]:
+        if text not in has or _fell(text, has, gone):
             command = ("ip", "addr", "replace", text, *address_words(text, moved.get(text)), "dev", wanted.name)
-            yield Difference(f"bridge {wanted.name} address {text}", "add", None, text, (command,))
-    for text, address in has.items():
-        if text not in said.addresses and not _comes_by_itself(address, said):
-            command = ("ip", "addr", "del", text, "dev", wanted.name)
-            yield Difference(f"bridge {wanted.name} address {text}", "remove", text, None, (command,))
+            before, verb = (text, "keep") if text in has else (None, "add")
+            yield Difference(f"bridge {wanted.name} address {text}", verb, before, text, (command,))
+
+
+def _fell(text: str, has: Mapping[str, Address], gone: list[str]) -> bool:
+    """Whether the kernel drops an address together with one that is removed, of whose network it is."""
+    network = ipaddress.ip_interface(text).network
+    return text in has and network.version == 4 and any(ipaddress.ip_interface(one).network == network for one in gone)
 
 
 def _leased(said: Layer3, moved: dict[str, Address]) -> list[str]:
@@ -217,35 +236,42 @@ def address_words(text: str, moved: Address | None) -> tuple[str, ...]:
     return (*broadcast, *left, *known)
 
 
-def _comes_by_itself(address: Address, said: Layer3) -> bool:
+def _comes_by_itself(address: Address, said: Layer3, statics: tuple[str, ...]) -> bool:
+    if address.address in statics and not address.dynamic:
+        return False
     if address.version == 4:
         return bool(said.dhcp4)
     return bool(said.dhcp6 or said.accept_ra or (address.dynamic and said.accept_ra is None))
 
 
-def _routes(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
+def _removed_routes(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
+    """Before the addresses: with an address, the kernel drops its routes by itself."""
     if wanted.layer3.routes is None:
         return
-    has = [found.route for found in kernel.routes_of(wanted.name)]
-    for route in has:
+    for route in (found.route for found in kernel.routes_of(wanted.name)):
         lease = wanted.layer3.dhcp4 and route.default and route.version == 4
         if not any(same_route(route, other) for other in wanted.layer3.routes) and not lease:
-            yield Difference(
-                f"bridge {wanted.name} route {route.to}",
-                "remove",
-                vars(route),
-                None,
-                (route_command("del", route, wanted.name),),
-            )
-    for route in wanted.layer3.routes:
-        if not any(same_route(route, other) for other in has):
-            yield Difference(
-                f"bridge {wanted.name} route {route.to}",
-                "add",
-                None,
-                vars(route),
-                (route_command("replace", route, wanted.name),),
-            )
+            command = route_command("del", route, wanted.name)
+            yield Difference(f"bridge {wanted.name} route {route.to}", "remove", vars(route), None, (command,))
+
+
+def _routes(wanted: Declaration, kernel: Kernel, removed: bool) -> Iterator[Difference]:
+    """`removed`: an IPv4 address goes, and with it the routes through its network."""
+    has = [found.route for found in kernel.routes_of(wanted.name)]
+    said = wanted.layer3.routes
+    # networks first: a gateway lies in one
+    for route in sorted(has if said is None else said, key=lambda route: route.default):
+        there = any(same_route(route, other) for other in has)
+        if not there or (removed and route.version == 4 and _reached(route, wanted.layer3)):
+            command = route_command("replace", route, wanted.name)
+            before = vars(route) if there else None
+            verb = "keep" if there else "add"
+            yield Difference(f"bridge {wanted.name} route {route.to}", verb, before, vars(route), (command,))
+
+
+def _reached(route: Route, said: Layer3) -> bool:
+    via = None if route.via is None else ipaddress.ip_address(route.via)
+    return via is None or any(via in ipaddress.ip_interface(address).network for address in said.addresses or ())
 
 
 def same_route(one: Route, other: Route) -> bool:

@@ -42,6 +42,7 @@ class Record:
     giver: str | None = None
     edits: Mapping[str, Edit] = field(default_factory=dict)
     mtus: Mapping[str, int] = field(default_factory=dict)
+    statics: tuple[str, ...] = ()  # addresses that were given to it, until they go
     ours: Mapping[str, str] = field(default_factory=dict)  # links that were put there, with their kinds, until they go
 
     def as_json(self) -> bytes:
@@ -54,6 +55,7 @@ class Record:
             "giver": self.giver,
             "edits": {path: [_encoded(edit.before), _encoded(edit.after)] for path, edit in self.edits.items()},
             "mtus": dict(self.mtus),
+            "statics": list(self.statics),
             "ours": dict(self.ours),
         }
         return json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
@@ -97,6 +99,7 @@ def _record(data: dict[str, Any]) -> Record:
         giver=data["giver"],
         edits={path: Edit(_decoded(before), _decoded(after)) for path, (before, after) in data["edits"].items()},
         mtus=data["mtus"],
+        statics=tuple(data["statics"]),
         ours=data["ours"],
     )
 

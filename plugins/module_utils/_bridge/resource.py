@@ -20,7 +20,7 @@ from .edits import take_back
 from .files import check_writable, read_file
 from .guests import guests_by_tap
 from .kernel import Kernel, read_kernel
-from .live import Difference, differences
+from .live import Difference, Known, differences
 from .managers import Managers, available_managers, choose
 from .model import PLAIN, Declaration
 from .options import parse
@@ -109,16 +109,21 @@ class BridgeResource(GuardedResource[Current]):
         configured = PortConfiguration()
         if self.declaration.inherit and backend is not None:
             giving = giver_of(self.declaration, kernel) or giver
-            configured = backend.port_configuration(giving, kernel, base) if giving else configured
+            mine = files_of(backend, current, base)
+            configured = backend.port_configuration(giving, kernel, mine) if giving else configured
         return resolve(self.declaration, kernel, record.written if record else None, giver, configured)
 
     def _differences(self, target: Target, current: Current, backend: Backend | None) -> list[Difference]:
-        ours = current.record.ours if current.record else {}
-        found = differences(target, current.kernel, ours, managed=backend is not None)
+        record = current.record
+        known = Known(managed=backend is not None)
+        if record is not None:
+            known = Known(record.ours, record.statics, backend is not None)
+        found = differences(target, current.kernel, known)
         said = target.enforced.layer3
         if said.dhcp4 and backend is not None:
             name = self.declaration.name
-            if not any(address.version == 4 for address in current.kernel.addresses_of(name)):
+            leased = [one for one in current.kernel.addresses_of(name) if one.version == 4]
+            if all(one.address in known.statics and not one.dynamic for one in leased):
                 found.append(Difference(f"bridge {name} lease", "obtain", None, "an IPv4 address by DHCP", ()))
         return found
 
@@ -127,7 +132,7 @@ class BridgeResource(GuardedResource[Current]):
         base = base_files(current)
         target = self._target(current, backend, base)
         check_silence(target, current.kernel)
-        rendered = backend.render(target, current.kernel, base) if backend else {}
+        rendered = backend.render(target, current.kernel, files_of(backend, current, base)) if backend else {}
         edits = {path: Edit(base.get(path), content) for path, content in rendered.items() if base.get(path) != content}
         wanted = {path: base.get(path) for path in (current.record.edits if current.record else ())}
         wanted.update({path: edit.after for path, edit in edits.items()})
@@ -153,7 +158,7 @@ class BridgeResource(GuardedResource[Current]):
         found = removal(self.declaration.name, kernel, record)
         backend = current.managers[record.manager][0] if record and record.manager in current.managers else None
         port = receiver(self.declaration.name, kernel, record)
-        held = bool(backend and port and backend.claims(port, kernel, base))
+        held = bool(backend and port and backend.claims(port, kernel, files_of(backend, current, base)))
         application = Application(
             backend,
             self._change(current, None, changed, found),
@@ -200,6 +205,8 @@ class BridgeResource(GuardedResource[Current]):
         mtus = dict(known.mtus) if known else {}
         for port in ports if target.written.settings.mtu else ():
             mtus.setdefault(port, links[port].mtu)
+        has = [one.address for one in current.kernel.addresses_of(self.declaration.name)]
+        given = [address for address in (known.statics if known else ()) if address in has]
         left = {name: kind for name, kind in (known.ours if known else {}).items() if name in links}
         return Record(
             name=self.declaration.name,
@@ -208,6 +215,7 @@ class BridgeResource(GuardedResource[Current]):
             giver=target.giver,
             edits=edits,
             mtus=mtus,
+            statics=tuple(dict.fromkeys([*(target.written.layer3.addresses or ()), *given])),
             ours={**left, **{port.name: port.kind for port in target.written.port_list()}},
         )
 
@@ -267,6 +275,13 @@ def base_files(current: Current) -> dict[str, bytes]:
         else:
             base[path] = before
     return base
+
+
+def files_of(backend: Backend, current: Current, base: Files) -> Files:
+    """The files of one manager, as they are in `base`."""
+    record = current.record
+    known = {*current.managers[backend.name][1], *(record.edits if record and record.manager == backend.name else ())}
+    return {path: content for path, content in base.items() if path in known}
 
 
 def _bind(write: Callable[[str, bytes | None], None], path: str, content: bytes | None) -> Callable[[], None]:

@@ -56,6 +56,7 @@ class Backend:
 
     root: str = "/"
     name: str = field(default="", init=False)
+    waits: bool = field(default=False, init=False)  # whether its commands end only when their work is done
 
     def available(self) -> bool:
         """Whether this host runs it, or would at its next boot."""

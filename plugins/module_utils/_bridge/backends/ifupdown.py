@@ -28,6 +28,7 @@ class Ifupdown(Backend):
     """ifupdown or ifupdown2."""
 
     name: str = field(default="ifupdown", init=False)
+    waits: bool = field(default=True, init=False)
 
     def available(self) -> bool:
         """Whether it is installed and has its file."""
@@ -90,10 +91,11 @@ class Ifupdown(Backend):
             up = tuple(("ifup", "--force", port) for port in change.released)
         elif change.created:
             down = tuple(("ifdown", "--force", port) for port in change.ports)
-            up = (("ifup", "--force", change.name),)
+            up = (*(("ifup", "--force", port) for port in change.ports), ("ifup", "--force", change.name))
         elif change.lost_lease:
             up = (("ifup", "--force", change.name),)
-        return Activation(before=down, after=up, may_fail=(*down, *(up if not change.present else ())))
+        # a port need not be one that interfaces(5) knows
+        return Activation(before=down, after=up, may_fail=(*down, *(up[:-1] if change.present else up)))
 
     def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
         """Ports first; the bridge comes up again where the old files have one."""
@@ -145,10 +147,19 @@ def _stanzas(wanted: Declaration) -> Iterator[str]:
     if not heads or heads[0][0].startswith("inet6"):
         heads.insert(0, ("inet manual", []))
     heads[0][1][:0] = _device(wanted)
-    heads[-1][1].extend(_hooks(wanted, rest))
+    heads[0][1].extend(_hooks(wanted))
+    for head, lines in reversed(heads):  # with the last addresses of their version
+        version = 6 if head.startswith("inet6") else 4
+        lines += [_up(route, wanted.name) for route in rest if route.version == version]
+        rest = [route for route in rest if route.version != version]
+    heads[-1][1].extend(_up(route, wanted.name) for route in rest)
     yield f"auto {wanted.name}\n"
     for head, lines in heads:
         yield f"iface {wanted.name} {head}\n" + "".join(f"{_INDENT}{line}\n" for line in lines)
+
+
+def _up(route: Route, name: str) -> str:
+    return f"up {' '.join(route_command('replace', route, name))}"
 
 
 def _gateway(rest: list[Route], version: int) -> list[str]:
@@ -186,14 +197,13 @@ def _make(port: Port) -> Iterator[str]:
         yield f"bridge fdb append {NO_MAC} dev {port.name} dst {remote} || true"
 
 
-def _hooks(wanted: Declaration, rest: list[Route]) -> Iterator[str]:
+def _hooks(wanted: Declaration) -> Iterator[str]:
     """What neither program has a word for, or each another one."""
     name = wanted.name
     said = wanted.settings
-    for port in wanted.port_list() if said.mtu else ():
-        yield f"up ip link set dev {port.name} mtu {said.mtu}"
-    for route in rest:
-        yield f"up {' '.join(route_command('replace', route, name))}"
+    for port in wanted.port_list():
+        mtu = f" mtu {said.mtu}" if said.mtu else ""
+        yield f"up ip link set dev {port.name} up{mtu}"
     if said.multicast_snooping is not None:
         yield f"up ip link set dev {name} type bridge mcast_snooping {int(said.multicast_snooping)}"
     rows = [(port.name, port.vlans, ()) for port in wanted.port_list()]

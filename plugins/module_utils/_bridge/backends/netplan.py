@@ -9,6 +9,7 @@ Private to this collection.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +43,7 @@ _LAYER3 = (
     "ipv6-address-generation",
     "optional-addresses",
 )
+_NETWORK_MANAGER = re.compile(r"^\s*renderer:\s*['\"]?NetworkManager", re.MULTILINE)
 _NO_ADDRESSES = {"dhcp4": False, "dhcp6": False, "accept-ra": False, "link-local": []}
 
 
@@ -111,13 +113,19 @@ class Netplan(Backend):
         return changes
 
     def activate(self, change: Change) -> Activation:
-        """netplan checks all files before it changes anything."""
+        """netplan checks all files first. networkd is told by itself: `netplan apply` sets up all links anew."""
         remove: tuple[Command, ...] = () if change.present else (("ip", "link", "del", "dev", change.name),)
-        return Activation(after=(("netplan", "generate"), *remove, ("netplan", "apply")), may_fail=remove)
+        tell: tuple[Command, ...] = (("netplan", "apply"),)
+        if not any(_NETWORK_MANAGER.search(text_of(content)) for content in self.read().values()):
+            links = change.released if not change.present else (*change.ports, *change.released)
+            again = tuple(("networkctl", "reconfigure", link) for link in links)
+            tell = (("networkctl", "reload"), *again)
+        return Activation(after=(("netplan", "generate"), *remove, *tell), may_fail=remove)
 
-    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:  # noqa: ARG002
-        """All links of netplan are set up anew."""
-        return [("netplan", "apply")]
+    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
+        """networkd takes what netplan made of the old files; the last one is for NetworkManager."""
+        again = [("networkctl", "reconfigure", link) for link in (name, *ports)]
+        return [("netplan", "generate"), ("networkctl", "reload"), *again, ("nmcli", "connection", "reload")]
 
     def mode(self, path: str) -> int:  # noqa: ARG002
         """netplan warns of files that others can read."""
