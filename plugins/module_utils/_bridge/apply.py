@@ -54,14 +54,10 @@ class Application:
             run_batches(commands_of(self.look()))
         if self.backend is not None and self.activates:
             # one that waits for its own work leaves a bridge that is there to us
-            before = (
-                self.look()
-                if self.backend.waits and self.change.present and not self.change.created
-                else _not_for_managers(self.look())
-            )
-            run_batches(commands_of(before))
+            ours = self.backend.waits and self.change.present and not self.change.created
+            run_batches(commands_of(self.look() if ours else _not_for_managers(self.look())))
             self._run(self.activation.after)
-            wait_until(lambda: not self.look(), min(_SOON_S, self.timeout_s) if self.backend.waits else self.timeout_s)
+            wait_until(lambda: not self.look(), min(self.timeout_s, _SOON_S) if self.backend.waits else self.timeout_s)
         left = self.look()
         if left:
             run_batches(commands_of(left))
