@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .daemon import Daemon
 
@@ -24,6 +24,12 @@ _SERVER = Path(__file__).with_name("module_server.py")
 _TIMEOUT_S = 300
 
 Result = dict[str, Any]
+
+
+class Inside(Protocol):
+    """What has a process in the namespaces in which a module is to run."""
+
+    pid: int
 
 
 @functools.lru_cache(maxsize=1)
@@ -41,12 +47,12 @@ def run_module(
     diff: bool = True,
     env: dict[str, str] | None = None,
     user: str | None = None,
-    inside: Daemon | None = None,
+    inside: Inside | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> Result:
     """The result of the module `name`; `failed` is always in it, and warnings are plain text.
 
-    `user`: run as this user. `inside`: run in the namespaces of a daemon, with the daemon's files and network.
+    `user`: run as this user. `inside`: run in the namespaces of a daemon or host of the bench.
     """
     own = {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": tempfile.gettempdir()}
     request = {"name": name, "args": {**args, **own}, "env": env or {}, "user": user}

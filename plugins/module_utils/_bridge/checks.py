@@ -36,6 +36,23 @@ def check(declaration: Declaration, kernel: Kernel) -> None:
     _check_filtering(declaration, kernel)
 
 
+def check_unmanaged(declaration: Declaration) -> None:
+    """Raises for what only a manager can do, in a bridge that has none."""
+    said = declaration.layer3
+    asked = (
+        ("a DHCP client (dhcp4, dhcp6)", said.dhcp4 or said.dhcp6),
+        ("router advertisements set (accept_ra)", said.accept_ra is not None),
+        ("name servers (dns_servers, dns_search)", said.dns_servers or said.dns_search),
+    )
+    for what, wanted in asked:
+        if wanted and not declaration.inherit:
+            raise UnsupportedError(
+                f"The bridge {declaration.name} was to have {what} with persist: none, which changes the kernel only. "
+                "Say "
+                "persist: auto, or leave it out."
+            )
+
+
 def check_rights(kernel: Kernel) -> None:
     """Raises when this process can't change the network."""
     if not kernel.privileged:
@@ -51,10 +68,12 @@ def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
     for device in (port.macvlan.device if port.macvlan else None, port.vxlan.device if port.vxlan else None):
         if device is not None and device not in kernel.links:
             raise _missing(device, f"The port {port.name} was to lie on {device}", kernel)
-    if port.macvlan and kernel.links[port.macvlan.device].master is not None:
+    lower = kernel.links[port.macvlan.device] if port.macvlan else None
+    declared = {other.name for other in declaration.port_list()}
+    if lower is not None and (lower.master not in (None, declaration.name) or lower.name in declared):
         raise ConflictError(
-            f"The port {port.name} was to lie on {port.macvlan.device}, which belongs to "
-            f"{kernel.links[port.macvlan.device].master} and can't have a macvlan beside that. Name another device."
+            f"The port {port.name} was to lie on {lower.name}, which belongs to "
+            f"the bridge {lower.master or declaration.name} and can't have a macvlan beside that. Name another device."
         )
     if link is None:
         if port.kind == PLAIN:

@@ -38,7 +38,7 @@ def describe(
         "dynamic_addresses": [address.address for address in kernel.addresses_of(name) if address.dynamic],
         "gateway4": gateways.get(4),
         "gateway6": gateways.get(6),
-        "routes": [vars(route) for route in routes],
+        "routes": sorted((vars(route) for route in routes), key=lambda row: (row["to"], row["table"] or 0)),
         "dns_servers": list(record.written.layer3.dns_servers or ()) if record else [],
         "dns_search": list(record.written.layer3.dns_search or ()) if record else [],
         "fdb_entries": kernel.learned.get(name, 0),

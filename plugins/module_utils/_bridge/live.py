@@ -57,12 +57,13 @@ def differences(target: Target, kernel: Kernel, known: Known | None = None) -> l
     wanted = target.enforced
     link = kernel.links.get(wanted.name)
     addresses = list(_addresses(wanted, kernel, known))
-    removed = any(row.verb == "remove" and row.target.startswith(f"bridge {wanted.name} ") for row in addresses)
+    own = f"bridge {wanted.name} address "
+    removed = [str(row.before) for row in addresses if row.verb == "remove" and row.target.startswith(own)]
     ports = [port for port in wanted.port_list() if port.kind != PLAIN]
     found = [
         *_bridge(wanted, target.written.settings, link),
+        *_removed_ports(wanted, kernel, known.ours),  # one of them may be what a new port lies on
         *(difference for port in ports for difference in _own_port(port, kernel)),
-        *_removed_ports(wanted, kernel, known.ours),
         *_enslaved(wanted, kernel),
         *_mtu(wanted, kernel),
         *_removed_routes(wanted, kernel),
@@ -255,23 +256,25 @@ def _removed_routes(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]
             yield Difference(f"bridge {wanted.name} route {route.to}", "remove", vars(route), None, (command,))
 
 
-def _routes(wanted: Declaration, kernel: Kernel, removed: bool) -> Iterator[Difference]:
-    """`removed`: an IPv4 address goes, and with it the routes through its network."""
+def _routes(wanted: Declaration, kernel: Kernel, removed: list[str]) -> Iterator[Difference]:
+    """`removed`: addresses that go, and with them the routes through their networks."""
     has = [found.route for found in kernel.routes_of(wanted.name)]
     said = wanted.layer3.routes
     # networks first: a gateway lies in one
     for route in sorted(has if said is None else said, key=lambda route: route.default):
         there = any(same_route(route, other) for other in has)
-        if not there or (removed and route.version == 4 and _reached(route, wanted.layer3)):
+        if not there or (_lies_in(route, removed) and _lies_in(route, wanted.layer3.addresses or ())):
             command = route_command("replace", route, wanted.name)
             before = vars(route) if there else None
             verb = "keep" if there else "add"
             yield Difference(f"bridge {wanted.name} route {route.to}", verb, before, vars(route), (command,))
 
 
-def _reached(route: Route, said: Layer3) -> bool:
-    via = None if route.via is None else ipaddress.ip_address(route.via)
-    return via is None or any(via in ipaddress.ip_interface(address).network for address in said.addresses or ())
+def _lies_in(route: Route, addresses: Iterable[str]) -> bool:
+    """Whether the router of an IPv4 route lies in a network of one of the addresses."""
+    if route.via is None or route.version == 6:
+        return False
+    return any(ipaddress.ip_address(route.via) in ipaddress.ip_interface(address).network for address in addresses)
 
 
 def same_route(one: Route, other: Route) -> bool:

@@ -14,7 +14,7 @@ from .._plan import Plan, Step
 from .._resource import GuardedResource
 from .apply import Application, file_changes
 from .backends import Backend, Change, Files, shown
-from .checks import check, check_rights
+from .checks import check, check_rights, check_unmanaged
 from .describe import describe
 from .edits import take_back
 from .files import check_writable, read_file
@@ -129,6 +129,8 @@ class BridgeResource(GuardedResource[Current]):
 
     def _present(self, current: Current) -> list[Step]:
         backend = self._backend(current)
+        if backend is None:
+            check_unmanaged(self.declaration)
         base = base_files(current)
         target = self._target(current, backend, base)
         check_silence(target, current.kernel)

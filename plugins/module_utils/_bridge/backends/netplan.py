@@ -42,6 +42,7 @@ _LAYER3 = (
     "ipv6-privacy",
     "ipv6-address-generation",
     "optional-addresses",
+    "link-local",
 )
 _NETWORK_MANAGER = re.compile(r"^\s*renderer:\s*['\"]?NetworkManager", re.MULTILINE)
 _NO_ADDRESSES = {"dhcp4": False, "dhcp6": False, "accept-ra": False, "link-local": []}
@@ -100,6 +101,13 @@ class Netplan(Backend):
         ids: dict[str, tuple[str, str]] = {}  # port: kind and key of its definition
         for port in (port for port in wanted.port_list() if port.kind == PLAIN):
             places = self._places(port.name, kernel, files)
+            link = kernel.links.get(port.name)
+            if not places and link is not None and link.kind not in (None, "veth"):
+                raise UnsupportedError(
+                    f"The port {port.name} is a {link.kind} that netplan does not know, so it would be gone after a "
+                    "reboot. "
+                    "Define it first, or say persist: none."
+                )
             ids[port.name] = (places[0].kind, places[0].key) if places else ("ethernets", port.name)
             for place in reversed(places):
                 left = {key: value for key, value in place.data.items() if key not in _LAYER3}

@@ -214,7 +214,7 @@ def _bridge(wanted: Declaration) -> Iterator[tuple[str, Rows]]:
     )
     bridge = [(key, str(value).lower()) for key, value in rows if value is not None]
     if wanted.vlans is not None:
-        bridge += [("vlan-default-pvid", "0"), ("vlans", _vlans(wanted.vlans))]
+        bridge.append(("vlans", _vlans(wanted.vlans)))
     yield "bridge", bridge
     yield "ipv4", _ip(wanted.layer3, 4)
     yield "ipv6", _ip(wanted.layer3, 6)

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host of network links only: namespaces of its own for the network and for what lies in /run, /var/lib and /etc."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+# what the kernel counts by itself
+_RUNNING = re.compile(r'"(hello|tcn|topology_change|gc|hold|message_age|forward_delay)_timer":[\d.]+,?|"updated":\d+,?')
+_SETUP = """
+mount --make-rprivate /
+umount --recursive --lazy /sys
+mount -t sysfs sysfs /sys
+# without it, an address of IPv6 is tried out for a second or two
+sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+_READ = (
+    "ip -json -details link show",
+    "ip -json addr show",
+    "ip -json -4 route show table all",
+    "ip -json -6 route show table all",
+    "ip -json rule show",
+    "bridge fdb show | grep permanent | sort",  # others were learned
+    "bridge -json vlan show",
+)
+
+
+class NetworkNamespace:
+    """`pid` is a process in it, by which run_module goes inside."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "sh", "-ec", _SETUP],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+        self.pid = self._process.pid
+
+    def close(self) -> None:
+        """Ends it with all that is in it."""
+        self._process.kill()
+        self._process.wait()
+
+    def run(self, *commands: str) -> str:
+        """Runs commands in it; what they write."""
+        inside = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--", "sh", "-ec", "\n".join(commands)]
+        return subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    def state(self) -> str:
+        """Kernel and files as one text, without what changes by itself."""
+        text = self.run(*_READ, "find /run /var/lib -type f | sort | xargs -r sha256sum")
+        return _RUNNING.sub("", text)
+
+    def settled(self) -> str:
+        """The state when nothing changes any more: link-local addresses are tried out for a second or two."""
+        deadline = time.monotonic() + 20
+        before, now = "", self.state()
+        while (now != before or "tentative" in now) and time.monotonic() < deadline:
+            time.sleep(0.3)
+            before, now = now, self.state()
+        return now

@@ -1,0 +1,156 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""bridge and bridge_info on the kernel of a namespace: every option in four steps, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.bench.module import Result, expect_changed, run_module
+from tests.bench.network_namespace import NetworkNamespace
+
+_CASES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("bridge_cases.yml").read_text(encoding="utf-8"))
+_LINKS = (
+    "ip link add eth0 address 52:54:00:00:00:01 type veth peer name far0",
+    "ip link add eth1 address 52:54:00:00:00:02 type veth peer name far1",
+    "ip link set eth0 up; ip link set far0 up; ip link set eth1 up; ip link set far1 up",
+    "ip addr add 198.51.100.2/24 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad",
+    "ip route add default via 198.51.100.1; ip route add 203.0.113.0/28 via 198.51.100.9 metric 50",
+)
+_OTHERS = (
+    "ip link add other type bridge; ip link add taken type veth peer name far2; ip link set taken master other",
+    "ip link add above link other type macvlan mode bridge",
+)
+
+
+@pytest.fixture
+def host() -> Iterator[NetworkNamespace]:
+    """A host with two network cards, one of which has the addresses."""
+    namespace = NetworkNamespace()
+    try:
+        namespace.run(*_LINKS)
+        yield namespace
+    finally:
+        namespace.close()
+
+
+def _bridge(host: NetworkNamespace, options: dict[str, Any], **more: Any) -> Result:
+    defaults = {"name": "br0", "persist": "none", "confirm_timeout": 0, "timeout": 10}
+    return run_module("bridge", {**defaults, **options}, inside=host, **more)
+
+
+def _succeed(host: NetworkNamespace, options: dict[str, Any], *, check: bool = False) -> Result:
+    result = _bridge(host, options, check=check)
+    assert not result["failed"], result
+    return result
+
+
+def _four_steps(host: NetworkNamespace, options: dict[str, Any]) -> Result:
+    before = host.settled()
+    foreseen = _succeed(host, options, check=True)
+    expect_changed(foreseen, f"{options} in check mode", changed=True)
+    assert host.state() == before, "check mode changed something"
+    done = _succeed(host, options)
+    expect_changed(done, f"{options}", changed=True)
+    assert done["steps"] == foreseen["steps"]
+    reached = host.settled()
+    expect_changed(_succeed(host, options), f"{options} again", changed=False)
+    expect_changed(_succeed(host, options, check=True), f"{options} again in check mode", changed=False)
+    assert host.state() == reached, "a run that says unchanged changed something"
+    return done
+
+
+def test_every_option_on_one_bridge(host: NetworkNamespace) -> None:
+    for case in _CASES["changes"]:
+        bridge = _four_steps(host, case["options"])["bridge"]
+        holds = case.get("holds", {})
+        assert {key: bridge[key] for key in holds} == holds, case
+        if "ports" in case:
+            assert [port["name"] for port in bridge["ports"]] == case["ports"]
+    found = run_module("bridge_info", {"uri": "test:///default"}, inside=host)
+    assert found["bridges"] == [bridge]
+
+
+def test_removal_gives_everything_back(host: NetworkNamespace) -> None:
+    before = host.run("ip -br addr; ip route; ip -6 route show default; ip -br link")
+    _succeed(host, {"ports": [{"name": "eth0"}], "inherit": True, "mtu": 1400})
+    _four_steps(host, {"state": "absent"})
+    host.settled()
+    assert sorted(host.run("ip -br addr; ip route; ip -6 route show default; ip -br link").split()) == sorted(
+        before.split()
+    )
+    assert host.run("find /run/nestbox.virt /var/lib -type f") == ""
+
+
+def test_drift_is_one_step_for_each_difference(host: NetworkNamespace) -> None:
+    options = {"ports": [{"name": "eth0"}, {"name": "eth1"}], "inherit": True, "ageing": 60}
+    _succeed(host, options)
+    host.run(
+        "ip link set br0 type bridge ageing_time 9900",
+        "ip link set eth1 nomaster",
+        "ip addr add 203.0.113.9/24 dev br0",
+    )
+    result = _four_steps(host, options)
+    assert {(step["target"], step["verb"]) for step in result["steps"]} == {
+        ("bridge br0", "ageing"),
+        ("bridge br0 port eth1", "add"),
+        ("bridge br0 address 203.0.113.9/24", "remove"),
+    }
+
+
+def test_taps_of_guests_stay(host: NetworkNamespace) -> None:
+    _succeed(host, {"ports": [{"name": "eth0"}, {"name": "eth1"}], "inherit": True})
+    host.run("ip tuntap add vnet7 mode tap", "ip link set vnet7 master br0")
+    bridge = _four_steps(host, {"ports": [{"name": "eth0"}], "inherit": True})["bridge"]
+    assert [(port["name"], port["of_guest"]) for port in bridge["ports"]] == [("eth0", False), ("vnet7", True)]
+
+
+def test_a_lease_moves_with_its_time(host: NetworkNamespace) -> None:
+    host.run(
+        "ip addr flush dev eth0 scope global", "ip addr add 198.51.100.7/24 dev eth0 valid_lft 900 preferred_lft 900"
+    )
+    bridge = _succeed(host, {"ports": [{"name": "eth0"}], "inherit": True})["bridge"]
+    assert bridge["dynamic_addresses"] == ["198.51.100.7/24"]
+
+
+@pytest.mark.parametrize("case", _CASES["refused"], ids=lambda case: case["says"])
+def test_refused_and_nothing_touched(refusing_host: NetworkNamespace, case: dict[str, Any]) -> None:
+    before = refusing_host.settled()
+    for check in (True, False):
+        result = _bridge(refusing_host, case["options"], check=check)
+        assert result["failed"], result
+        assert (result["error"]["code"], case["says"] in result["msg"]) == (case["code"], True), result["msg"]
+    assert refusing_host.state() == before
+
+
+@pytest.fixture(scope="module")
+def refusing_host() -> Iterator[NetworkNamespace]:
+    """One host for all that is refused, for nothing of it may change it."""
+    namespace = NetworkNamespace()
+    try:
+        namespace.run(*_LINKS, *_OTHERS)
+        yield namespace
+    finally:
+        namespace.close()
+
+
+def test_without_rights_nothing_happens(refusing_host: NetworkNamespace) -> None:
+    before = refusing_host.settled()
+    result = _bridge(refusing_host, {"ports": [{"name": "eth1"}], "addresses": []}, user="nobody")
+    assert result["failed"]
+    assert "become: true" in result["msg"]
+    assert refusing_host.state() == before
+
+
+def test_info_says_which_bridge_is_missing(refusing_host: NetworkNamespace) -> None:
+    result = run_module("bridge_info", {"name": ["other", "nowhere"]}, inside=refusing_host)
+    assert result["failed"]
+    assert "no bridge of that name. Its bridges: other" in result["msg"]
+    found = run_module("bridge_info", {"name": ["other", "nowhere"], "ignore_missing": True}, inside=refusing_host)
+    assert [bridge["name"] for bridge in found["bridges"]] == ["other"]

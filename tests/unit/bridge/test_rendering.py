@@ -1,0 +1,108 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each back end writes for each option: golden files, and properties that hold for all of them.
+
+NESTBOX_WRITE_GOLDEN=1 writes the golden files anew: read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Backend
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.edits import take_back
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import parse
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Edit, Record, read_record, record_path
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.target import PortConfiguration, Target, resolve
+from ansible_collections.nestbox.virt.plugins.module_utils._errors import UnsupportedError
+
+from .help import DATA, HOST, kernel, params
+
+_GOLDEN = Path(__file__).with_name("golden")
+_PAIRS = [(manager, case) for manager in BACKENDS for case in DATA["cases"]]
+_NOTHING = "/nonexistent"  # no file of this machine
+
+
+def _files(manager: str) -> dict[str, bytes]:
+    return {path: text.encode() for path, text in HOST["files"][manager].items()}
+
+
+def _target(backend: Backend, case: dict[str, Any], files: dict[str, bytes]) -> Target:
+    now = kernel(case)
+    declaration = parse(params(case["options"]))
+    configured = backend.port_configuration("eth0", now, files) if declaration.inherit else PortConfiguration()
+    return resolve(declaration, now, None, None, configured)
+
+
+def _render(manager: str, name: str) -> tuple[dict[str, bytes], dict[str, bytes | None]]:
+    backend = BACKENDS[manager](root=_NOTHING)
+    case = DATA["cases"][name]
+    files = _files(manager)
+    return files, backend.render(_target(backend, case, files), kernel(case), files)
+
+
+def _text(changes: dict[str, bytes | None]) -> str:
+    return "".join(
+        f"=== {path}\n{'(removed)' + chr(10) if content is None else content.decode()}"
+        for path, content in sorted(changes.items())
+    )
+
+
+@pytest.mark.parametrize(("manager", "name"), _PAIRS)
+def test_rendering(manager: str, name: str) -> None:
+    refused = DATA["cases"][name].get("refused", {}).get(manager)
+    if refused:
+        with pytest.raises(UnsupportedError, match=refused):
+            _render(manager, name)
+        return
+    path = _GOLDEN / manager / f"{name}.txt"
+    text = _text(_render(manager, name)[1])
+    if os.environ.get("NESTBOX_WRITE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("manager", "name"), _PAIRS)
+def test_rendering_again_on_the_result_changes_nothing(manager: str, name: str) -> None:
+    if DATA["cases"][name].get("refused", {}).get(manager):
+        return
+    files, changes = _render(manager, name)
+    case = DATA["cases"][name]
+    backend = BACKENDS[manager](root=_NOTHING)
+    target = _target(backend, case, files)
+    written = {**files, **{path: content for path, content in changes.items() if content is not None}}
+    again = backend.render(target, kernel(case), written)
+    assert {path: content for path, content in again.items() if written.get(path) != content} == {}
+
+
+@pytest.mark.parametrize(("manager", "name"), _PAIRS)
+def test_every_edit_can_be_taken_back(manager: str, name: str) -> None:
+    if DATA["cases"][name].get("refused", {}).get(manager):
+        return
+    files, changes = _render(manager, name)
+    for path, before in files.items():
+        after = changes.get(path)
+        if after is not None:
+            assert take_back(path, before, after, after) == before
+            note = b"\n# a line of somebody else's\n"
+            assert take_back(path, before, after, after + note) == before + note
+
+
+@pytest.mark.parametrize("manager", BACKENDS)
+def test_a_record_holds_what_was_there(manager: str, tmp_path: Path) -> None:
+    files, changes = _render(manager, "inherit")
+    edits = {path: Edit(files.get(path), content) for path, content in changes.items()}
+    target = _target(BACKENDS[manager](root=_NOTHING), DATA["cases"]["vlans"], files)
+    record = Record(
+        "br0", manager, target.written, "eth0", edits, {"eth0": 1500}, ("198.51.100.2/24",), {"eth0": "plain"}
+    )
+    path = Path(record_path("br0", persistent=True, root=str(tmp_path)))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(record.as_json())
+    assert read_record("br0", str(tmp_path)) == record
