@@ -1,4 +1,0 @@
-# Copyright (c) 2026, the nestbox.virt founders
-# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""The parser of modprobe.d and what is built on it."""
