@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -18,12 +19,16 @@ import ansible
 import pytest
 import yaml
 
+from ansible_collections.nestbox.virt.plugins.module_utils._errors import DeclarationError, NotFoundError
 from ansible_collections.nestbox.virt.plugins.module_utils._kmod.files import Host, read_configuration
+from ansible_collections.nestbox.virt.plugins.module_utils._kmod.resource import KernelModuleResource
+from ansible_collections.nestbox.virt.plugins.modules.kernel_module import SPEC
 from tests.bench.containers import container_image, podman_environment
 from tests.bench.daemon import Daemon
+from tests.bench.guest_image import guest_image
 from tests.bench.kernel_guest import KernelGuest
 from tests.bench.module import Result, expect_changed, parse_answer, run_module
-from tests.unit.kmod.cases import read_cases
+from tests.unit.kmod.cases import Case, read_cases
 
 MODULE = "kernel_module"
 # of the guest's own: options on the command line that conflict, and such as only the command line can give
@@ -141,23 +146,42 @@ def _our_answer(root: Path) -> str:
     return "\n".join(f"{item.verb} {item.name}" + ("" if item.verb in bare else f" {item.rest}") for item in entries)
 
 
-def test_modprobe_reads_every_case_as_we_do(guest: KernelGuest, tmp_path: Path) -> None:
-    """modprobe -c of the guest's kmod, on the files of each case, with its command line."""
-    cases = read_cases()
+def _pack(cases: list[Case], directory: Path) -> bytes:
+    """The files of all cases in numbered directories, as an archive."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for number, case in enumerate(cases):
-            root = tmp_path / f"{number:03}"
+            root = directory / f"{number:03}"
             case.write(root)
             (root / "lib").unlink()
             archive.add(root, root.name)
             (root / "lib").symlink_to("usr/lib")
-    answers = guest.shell(ASK, data=packed.getvalue(), encoding="latin-1").split("= ")[1:]
+    return packed.getvalue()
+
+
+def _compare(cases: list[Case], directory: Path, said: str) -> None:
+    answers = said.split("= ")[1:]
     assert len(answers) == len(cases) >= 60
     for number, (case, answer) in enumerate(zip(cases, answers, strict=True)):
-        label, _newline, said = answer.partition("\n")
+        label, _newline, text = answer.partition("\n")
         assert label == f"{number:03}"
-        assert _by_verb(_our_answer(tmp_path / label)) == _by_verb(said), case.name
+        assert _by_verb(_our_answer(directory / label)) == _by_verb(text), case.name
+
+
+def test_modprobe_reads_every_case_as_we_do(guest: KernelGuest, tmp_path: Path) -> None:
+    """modprobe -c of the guest's kmod, on the files of each case, with its command line."""
+    cases = read_cases()
+    _compare(cases, tmp_path, guest.shell(ASK, data=_pack(cases, tmp_path), encoding="latin-1"))
+
+
+def test_so_does_the_next_debian(tmp_path: Path) -> None:
+    """kmod 34; its answers need no kernel with modules."""
+    cases = [case for case in read_cases() if case.newest_kmod >= 34]
+    command = ["podman", "run", "--rm", "--interactive", "--network=none", container_image("trixie"), "sh", "-c", ASK]
+    done = subprocess.run(
+        command, input=_pack(cases, tmp_path), capture_output=True, check=False, env=podman_environment()
+    )
+    _compare(cases, tmp_path, done.stdout.decode("latin-1"))
 
 
 # what is in the file, and what the kernel makes of it
@@ -383,6 +407,69 @@ def test_a_kernel_that_takes_no_more_modules(guest: KernelGuest) -> None:
     """There is no way back from this in the guest: it is the last test that uses it."""
     guest.shell("echo 1 > /proc/sys/kernel/modules_disabled")
     refused(guest, "The kernel takes no more modules until the next boot: kernel.modules_disabled is 1", name="nbd")
+
+
+# -- an Intel machine, as far as files and questions go ---------------------------------------------------------
+
+
+@pytest.fixture
+def intel(tmp_path: Path) -> Host:
+    """The files of a machine that has kvm_intel loaded, with the guest image's own modules for modinfo."""
+    release = "6.1.0-nbt"
+    modules = tmp_path / "usr/lib/modules" / release
+    modules.mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    names = "usr/lib/modules/*/kernel/arch/x86/kvm/*"
+    with guest_image().initrd.open("rb") as archive:
+        command = ["cpio", "--quiet", "-i", "-d", "-u", "--no-absolute-filenames", names]
+        subprocess.run(command, cwd=tmp_path, stdin=archive, check=True)
+    for path in tmp_path.glob("usr/lib/modules/*/kernel"):
+        path.rename(modules / "kernel")
+    subprocess.run(["depmod", "-b", tmp_path, release], check=True, stderr=subprocess.DEVNULL)
+    live = {"nested": "N\n", "ept": "Y\n", "ple_gap": "128\n", "vmentry_l1d_flush": "cond\n"}
+    texts = {
+        "proc/modules": "kvm_intel 1 0 - Live 0x0\n",
+        "proc/self/status": "CapEff:\t000001ffffffffff\n",
+        "proc/cpuinfo": "flags\t\t: fpu vmx ept\n",
+        "sys/module/kvm_intel/initstate": "live\n",
+        "sys/module/kvm_intel/refcnt": "0\n",
+        **{f"sys/module/kvm_intel/parameters/{name}": text for name, text in live.items()},
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o444)
+    (tmp_path / "sys/module/kvm_intel/parameters/vmentry_l1d_flush").chmod(0o644)
+    return Host(tmp_path, release)
+
+
+INTEL = [
+    ({"nested": False, "ept": "yes", "ple_gap": "0x80"}, []),  # N, Y and 128
+    ({"nested": True}, ["create kvm_intel.conf", "unload kvm_intel", "load kvm_intel"]),
+    ({"nested": "Y", "ept": 0}, ["create kvm_intel.conf", "unload kvm_intel", "load kvm_intel"]),
+    ({"vmentry_l1d_flush": "never"}, ["create kvm_intel.conf", "write kvm_intel"]),
+]
+
+
+@pytest.mark.parametrize(("options", "expected"), INTEL, ids=[" ".join(row[0]) for row in INTEL])
+def test_the_plan_for_kvm_intel(intel: Host, options: dict[str, Any], expected: list[str]) -> None:
+    """Everything except the load, for which no hardware is at hand. With the files there, only the kernel is left."""
+    (intel.root / "etc/modprobe.d").mkdir(parents=True)
+    defaults = {name: option.get("default") for name, option in SPEC.options.items()}
+    resource = KernelModuleResource({**defaults, "name": "kvm-intel", "options": options}, intel)
+    agreed = intel.root / "etc/modprobe.d/kvm.conf"
+    agreed.write_text("options kvm-intel nested=0 ept=1\toptions ple-gap=128\n" if not expected else "")
+    plan = resource.plan(resource.read())
+    assert [f"{step.verb} {re.split('[/ ]', step.target)[-1]}" for step in plan.steps] == expected
+    assert not plan.reboot_reasons
+
+
+def test_bad_values_for_kvm_intel(intel: Host) -> None:
+    defaults = {name: option.get("default") for name, option in SPEC.options.items()}
+    for options, message in (({"nested": 2}, "of the kind bool"), ({"nestde": 1}, "no parameter nestde. It has: ")):
+        resource = KernelModuleResource({**defaults, "name": "kvm_intel", "options": options}, intel)
+        with pytest.raises((DeclarationError, NotFoundError), match=message):
+            resource.plan(resource.read())
 
 
 # -- where there are no modules -----------------------------------------------------------------------------------

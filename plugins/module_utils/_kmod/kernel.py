@@ -118,8 +118,10 @@ def describe_module(host: Host, target: Loaded) -> Description:
     fields = [_FIELD.fullmatch(part) for part in _modinfo(host, name)]
     found = [(field[1], field[2]) for field in fields if field is not None]
     names = [value for key, value in found if key == "name"]
+    # a parameter with an own way to be set may have neither description nor kind, and then modinfo does not know it
+    shown = {parameter: Parameter(parameter) for parameter in (*target.parameters, *_UNDESCRIBED.get(name, ()))}
     if not names and target.builtin:  # a part of the kernel that never is a module, such as printk
-        return Description(name, {parameter: Parameter(parameter) for parameter in target.parameters})
+        return Description(name, shown)
     if not names:
         raise NotFoundError(
             f"There is no module {name} for the running kernel ({host.release}). Check the name, install the package "
@@ -136,8 +138,12 @@ def describe_module(host: Host, target: Loaded) -> Description:
     # the kind behind the description can't be told from the description's own last words
     for text in _modinfo(host, "-F", "parmtype", name):
         kinds[_parameter_of(text)] = text.partition(":")[2].strip() or None
-    return Description(name, {parameter: Parameter(parameter, kind) for parameter, kind in kinds.items()})
+    described = {parameter: Parameter(parameter, kind) for parameter, kind in kinds.items()}
+    return Description(name, {**shown, **described})
 
+
+# parameters that modinfo does not know, for a module that is not loaded (arch/x86/kvm/vmx/vmx.c)
+_UNDESCRIBED = {"kvm_intel": ("vmentry_l1d_flush",)}
 
 # modinfo -0 writes some fields as `parm:   text`, and others as `name=text`
 _FIELD = re.compile(r"(\w+)(?:=|:\s*)(.*)", re.DOTALL)

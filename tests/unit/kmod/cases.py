@@ -23,6 +23,7 @@ class Case:
     cmdline: bytes
     module: str
     expected: dict[str, Any]
+    newest_kmod: int = 999
 
     def write(self, root: Path) -> None:
         """The files below `root`, whose /lib is /usr/lib as on any system of today."""
@@ -49,5 +50,6 @@ def _case(row: dict[str, Any]) -> Case:
         {name: text.encode("latin-1") for name, text in files.items()},
         row.pop("cmdline", "").encode("latin-1"),
         row.pop("module", "dummy"),
-        row,
+        newest_kmod=row.pop("newest_kmod", 999),
+        expected=row,
     )
