@@ -49,8 +49,8 @@ options:
       - The module's parameters and their values. C(null) removes a parameter from all files, so that the module's own
         default applies. What is not named here is kept, unless O(options_exclusive=true).
       - A name that the module does not have, and a value that is not of the parameter's kind, are errors. The kernel
-        itself would ignore a wrong name. The few parameters that a module does not describe to C(modinfo) are known only
-        while it is loaded.
+        itself would ignore a wrong name. The few parameters that a module does not describe to C(modinfo) are known
+        only while it is loaded.
       - C(true) and C(false) are written as C(1) and C(0). A list becomes values with commas between them.
       - A value is the same when it means the same. C(Y), C(1) and C(yes) are for a boolean, C(0x10) and C(16) for a
         number.
