@@ -55,8 +55,7 @@ def check_nothing_pending() -> None:
         todo = (
             "Wait until it is confirmed or undone, and run the task again."
             if handle is None
-            else "Its watchdog is gone; this finishes it, and puts the host back: "
-            f"{sys.executable} -I {other.directory} watch"
+            else f"Its watchdog is gone; this finishes it, and puts the host back: {' '.join(_program(other))} watch"
         )
         raise ConflictError(
             f"A change of {savepoint['name']} on this host is not confirmed yet. Nothing was done. {todo}",
@@ -71,6 +70,8 @@ def unseen_reports(*, keep: bool) -> list[str]:
         texts.append(report_text(report))
         if not keep:
             place.drop_report(report["token"])
+    if not keep:
+        _clear_finished()
     return texts
 
 
@@ -93,7 +94,6 @@ def start(scope: Scope, plan: Plan, confirm_timeout_s: int, work: Callable[[], D
     sources = _sources()
     savepoint = _savepoint(scope, plan, confirm_timeout_s)
     try:
-        _clear_finished()
         there = place.create(RUN, token, sources)
         there.write("savepoint.json", savepoint)
     except OSError as error:
@@ -113,7 +113,7 @@ def start(scope: Scope, plan: Plan, confirm_timeout_s: int, work: Callable[[], D
     return {
         "state": "pending",
         "token": token,
-        "command": [sys.executable, "-I", there.directory],
+        "command": _program(there),
         "timeout": confirm_timeout_s,
     }
 
@@ -126,6 +126,11 @@ def _sources() -> dict[str, str]:
         name = "__init__" if module.__name__ == _PACKAGE else module.__name__.rpartition(".")[2]
         found[f"{name}.py"] = loader.get_source(module.__name__)
     return found
+
+
+def _program(there: Place) -> list[str]:
+    """Isolated from what the environment says, and without compiled files in /run."""
+    return [sys.executable, "-I", "-B", there.directory]
 
 
 def _savepoint(scope: Scope, plan: Plan, confirm_timeout_s: int) -> Data:
@@ -151,7 +156,7 @@ def _clear_finished() -> None:
 
 def _start_watchdog(there: Place) -> None:
     """As a service of its own where systemd runs, so that it outlives the session; else as a session of its own."""
-    command = [sys.executable, "-I", there.directory, "watch"]
+    command = [*_program(there), "watch"]
     if os.path.isdir("/run/systemd/system"):
         # what a manager's command leaves running, such as a DHCP client, stays when the watchdog ends
         properties = ("KillMode=process", "Restart=on-failure", "RestartSec=100ms", "OOMScoreAdjust=-900")

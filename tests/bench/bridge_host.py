@@ -9,12 +9,12 @@ Ansible comes from, so an answer only finds its way by the host's gateway.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,16 @@ _FILES = {
 
 Result = dict[str, Any]
 
+# the only link moves into a bridge, which takes over all that it has
+GOOD: Result = {"ports": [{"name": "eth0"}], "inherit": True, "timeout": 10, "confirm_timeout": 25}
+
+
+def assert_same(now: Result, before: Result) -> None:
+    """Fails with the lines of kernel and files that differ."""
+    for part, lines in before.items():
+        found = list(difflib.unified_diff(lines, now[part], "before", "now", n=0, lineterm=""))
+        assert not found, "\n".join(found)
+
 
 class BridgeHost:
     """One container, the two namespaces around it, and Ansible on the other side."""
@@ -90,9 +100,11 @@ class BridgeHost:
         _run(*command, "/bin/sh", "/first", env=environment)
         self._wait()
 
-    def reboot(self) -> None:
+    def reboot(self, *, power_cut: bool = False) -> None:
         """Stops it, takes its links away, and boots it with the files that it has."""
-        _run("podman", "stop", "--time=2", self.name, env=podman_environment())
+        stop = ["kill"] if power_cut else ["stop", "--time=2"]
+        _run("podman", *stop, self.name, env=podman_environment())
+        _run("podman", "wait", self.name, env=podman_environment())
         self._plug()
         _run("podman", "start", self.name, env=podman_environment())
         self._wait()
@@ -148,13 +160,12 @@ class BridgeHost:
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.directory / "cp"),
             "ANSIBLE_SSH_PIPELINING": "1",
-            "ANSIBLE_LOCALHOST_WARNING": "0",
         }
         flags = ["--check"] if check else []
         command = ["ansible-playbook", "-i", str(inventory), "--diff", *flags, str(playbook)]
         return subprocess.Popen(
             self.from_outside(*command),
-            env={**os.environ, **own},
+            env={**podman_environment(), **own},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -188,6 +199,47 @@ class BridgeHost:
             "kernel": self.execute("sh", "-c", script).splitlines(),
             "files": self.execute("sh", "-c", files, check=False).splitlines(),
         }
+
+    def settled_state(self) -> Result:
+        """The state when the kernel has done what it does by itself a moment later."""
+        quiet = "until ! ip -6 addr | grep -qE 'tentative' && [ -n \"$(ip -6 addr show dev $(ip -4 -o route show "
+        quiet += "default | sed -E 's/.* dev ([^ ]+).*/\\1/') scope link)\" ]; do sleep 0.1; done"
+        self.execute("timeout", "10", "sh", "-c", quiet, check=False)
+        return self.state()
+
+    def until_applying(self) -> None:
+        """Waits until the worker has begun."""
+        self._until("ls /run/nestbox.virt/switch/*/worker.json")
+
+    def until_settled(self) -> None:
+        """Waits until no change is pending."""
+        self._until("! ls /run/nestbox.virt/switch/*/savepoint.json")
+
+    def kill(self, half: str) -> None:
+        """Kills the worker or the watchdog of the change that is pending."""
+        pid = {
+            "worker": "sed -E 's/.*\"pid\": ([0-9]+).*/\\1/' /run/nestbox.virt/switch/*/worker.json",
+            "watchdog": "pgrep -f 'nestbox.virt/switch/[0-9a-f]+ watch'",
+        }[half]
+        self.execute("sh", "-c", f"kill -9 $({pid})")
+
+    def unplug(self) -> None:
+        """Pulls the cable, on the router's side."""
+        _run("ip", "-n", self.outside, "link", "set", "lan", "down")
+
+    def plug_in(self) -> None:
+        """Puts the cable back."""
+        _run("ip", "-n", self.outside, "link", "set", "lan", "up")
+
+    @staticmethod
+    def without_reports(state: Result) -> Result:
+        """A state without what the next run is to show."""
+        words = ("/var/lib/nestbox.virt/switch/reports/", "/run/nestbox.virt/switch/")
+        return {part: [line for line in lines if not line.startswith(words)] for part, lines in state.items()}
+
+    def _until(self, condition: str) -> None:
+        script = f"until {condition} >/dev/null 2>&1; do sleep 0.05; done"
+        self.execute("timeout", "90", "sh", "-c", script)
 
     def from_outside(self, *command: str) -> list[str]:
         """A command as one that the controller runs."""
@@ -253,9 +305,3 @@ def _run(*command: str, check: bool = True, env: dict[str, str] | None = None) -
     if check and done.returncode:
         raise AssertionError(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def run_all(*commands: Sequence[str]) -> None:
-    """Runs commands in order; each has to succeed."""
-    for command in commands:
-        _run(*command)

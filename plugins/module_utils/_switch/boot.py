@@ -28,7 +28,7 @@ Wants=network-pre.target
 
 [Service]
 Type=oneshot
-ExecStart={python} -I {directory} boot
+ExecStart={python} -I -B {directory} boot
 
 [Install]
 WantedBy=multi-user.target

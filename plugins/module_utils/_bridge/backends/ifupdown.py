@@ -88,7 +88,9 @@ class Ifupdown(Backend):
         up: tuple[Command, ...] = ()
         if not change.present:
             down = (("ifdown", "--force", change.name),)
-            up = tuple(("ifup", "--force", port) for port in change.released)
+            # bridge-utils takes a port's link-local addresses away, and never gives them back
+            own = tuple(("ip", "link", "set", "dev", port, "addrgenmode", "eui64") for port in change.released)
+            up = (*own, *(("ifup", "--force", port) for port in change.released))
         elif change.created:
             down = tuple(("ifdown", "--force", port) for port in change.ports)
             up = (*(("ifup", "--force", port) for port in change.ports), ("ifup", "--force", change.name))
