@@ -104,7 +104,8 @@ def make_from(new: NewVolume, open_source: Callable[[], Source], shown: str, che
             _create(new, _receiving(new, header, source.size))
             marked.ours = True
             hasher = None if checksum is None else Hasher(checksum.algorithm)
-            send(new.connection.handle, new.lookup, _chained(first, blocks), hasher)
+            content = _chained(first, blocks)
+            send(new.connection.handle, new.lookup, content, hasher, is_file=new.pool_kind in FILE_KINDS)
             if checksum is not None and hasher is not None:
                 verify(checksum, hasher, shown)
             refresh(new.handle)

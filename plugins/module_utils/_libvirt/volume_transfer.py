@@ -9,12 +9,14 @@ import errno
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
 from .._deps import libvirt
 from .._errors import DeclarationError, DownloadFailed, NotFoundError, SystemFailure
+from .._units import format_size
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -36,6 +38,12 @@ Block = Union[bytes, int]
 # one message of libvirt's stream protocol holds at most 262,120 bytes (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX)
 BLOCK_BYTES = 252 * 1024
 _ZEROS = bytes(BLOCK_BYTES)
+
+# how far the writer may be behind; more is no quicker
+_AHEAD_BYTES = 4 * 1024 * 1024
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.256
+# a disk that is only slow writes something in that time
+STALL_S = 120
 
 
 @dataclass(frozen=True)
@@ -147,21 +155,107 @@ def without_zeros(block: bytes) -> Iterator[Block]:
         yield block
 
 
-def send(connection: Any, volume: Any, blocks: Iterator[Block], hasher: Hasher | None) -> int:
-    """Writes `blocks` into the volume, holes as holes; the number of bytes. libvirt's stream is ended in any case."""
-    stream = connection.newStream(0)
-    volume.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
-    total = 0
+def send(connection: Any, volume: Any, blocks: Iterator[Block], hasher: Hasher | None, *, is_file: bool) -> int:
+    """Writes `blocks` into the volume; the number of bytes. `is_file`: holes are kept, and progress is watched."""
+    # never waits for what is to be received, so that an error that has come can be asked for
+    stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+    volume.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if is_file else 0)
+    upload: _Upload = _FileUpload(stream, volume) if is_file else _Upload(stream)
     try:
         for block in blocks:
             if hasher is not None:
                 hasher.add(block)
-            total += _send_block(stream, block)
+            upload.add(block)
+        upload.finish()
     except BaseException:
         _abort(stream)
         raise
-    stream.finish()
-    return total
+    return upload.sent
+
+
+class _Upload:
+    """Content on its way to a block device, of which all is written."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.sent = 0
+
+    def add(self, block: Block) -> None:
+        """The next block, or hole."""
+        if isinstance(block, bytes):
+            self._send_data(block)
+            return
+        whole, rest = divmod(block, BLOCK_BYTES)
+        for _block in range(whole):
+            self._send_data(_ZEROS)
+        self._send_data(_ZEROS[:rest])
+
+    def finish(self) -> None:
+        """Ends the stream."""
+        self._stream.finish()
+
+    def _send_data(self, data: bytes) -> None:
+        sent = 0
+        while sent < len(data):
+            sent += self._stream.send(data[sent:] if sent else data)
+        self.sent += len(data)
+
+
+class _FileUpload(_Upload):
+    """Content on its way to a file, which never runs far ahead of what has been written.
+
+    When a write fails, a full disk for instance, libvirt (9.0, and as its source reads later ones too) may lose the
+    error: it answers a hole in a way that the client drops, whereupon the end of the stream is never answered; or it
+    says that all is well at the end. So a hole and the end are sent only after all before them has been written.
+    """
+
+    def __init__(self, stream: Any, volume: Any) -> None:
+        super().__init__(stream)
+        self._volume = volume
+        self._written = 0
+        self._hole = 0  # what is not sent yet, for the next may be a hole too
+
+    def add(self, block: Block) -> None:
+        """The next block, or hole."""
+        if isinstance(block, bytes):
+            self._send_hole()
+            self._send_data(block)
+            self._wait_for(self.sent - _AHEAD_BYTES)
+        else:
+            self._hole += block
+
+    def finish(self) -> None:
+        """Ends the stream after all has been written."""
+        self._send_hole()
+        self._wait_for(self.sent)
+        super().finish()
+
+    def _send_hole(self) -> None:
+        if self._hole:
+            self._wait_for(self.sent)
+            self._stream.sendHole(self._hole)
+            self.sent += self._hole
+            self._hole = 0
+
+    def _wait_for(self, written: int) -> None:
+        """Returns when the file has that many bytes; raises libvirt's error, or SystemFailure when nothing happens."""
+        moved_at, pause_s = time.monotonic(), _FIRST_PAUSE_S
+        while self._written < written:
+            size = self._volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2]
+            if size > self._written:
+                self._written, moved_at, pause_s = size, time.monotonic(), _FIRST_PAUSE_S
+                continue
+            self._stream.recv(1)  # raises the error that has come; there is nothing to receive
+            if pause_s == _LAST_PAUSE_S:
+                self._stream.send(b"")  # libvirt may tell of a write that failed only when more comes
+            if time.monotonic() - moved_at > STALL_S:
+                raise SystemFailure(
+                    f"libvirt has written nothing for {STALL_S} s, after {format_size(size)} of {self._volume.name()}. "
+                    "See whether the host's storage answers and has space, and run the task again.",
+                    details={"written_bytes": size, "sent_bytes": self.sent},
+                )
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
 
 def verify(checksum: Checksum, hasher: Hasher, shown: str) -> None:
@@ -173,16 +267,6 @@ def verify(checksum: Checksum, hasher: Hasher, shown: str) -> None:
             f"Nothing of it was kept. Correct the checksum, or find out who changed the file.",
             details={"expected": str(checksum), "found": f"{checksum.algorithm}:{found}"},
         )
-
-
-def _send_block(stream: Any, block: Block) -> int:
-    if isinstance(block, int):
-        stream.sendHole(block)
-        return block
-    sent = 0
-    while sent < len(block):
-        sent += stream.send(block[sent:] if sent else block)
-    return sent
 
 
 def _abort(stream: Any) -> None:
