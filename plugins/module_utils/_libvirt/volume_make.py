@@ -19,7 +19,7 @@ from .errors import is_code, translate
 from .image_header import HEADER_BYTES, Header, read_header
 from .secret import keep_passphrase
 from .volume_describe import PARTIAL_SUFFIX, volume_tree
-from .volume_transfer import BLOCK_BYTES, Block, Checksum, Hasher, send, verify
+from .volume_transfer import BLOCK_BYTES, Block, Checksum, Hasher, VolumeFile, refresh, send, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,7 +105,8 @@ def make_from(new: NewVolume, open_source: Callable[[], Source], shown: str, che
             marked.ours = True
             hasher = None if checksum is None else Hasher(checksum.algorithm)
             content = _chained(first, blocks)
-            send(new.connection.handle, new.lookup, content, hasher, is_file=new.pool_kind in FILE_KINDS)
+            file = VolumeFile(new.handle, new.lookup) if new.pool_kind in FILE_KINDS else None
+            send(new.connection.handle, file, new.lookup, content, hasher)
             if checksum is not None and hasher is not None:
                 verify(checksum, hasher, shown)
             refresh(new.handle)
@@ -138,15 +139,6 @@ def check_header(header: Header, tree: Element, shown: str, size: int | None) ->
             f"The volume was declared with a capacity of {format_size(int(capacity))}, but the image {shown} has "
             f"{format_size(needed)}. Leave out capacity, or give at least that."
         )
-
-
-def refresh(pool: Any) -> None:
-    """Lets libvirt look at the files again; while it does so by itself after an upload, that is enough."""
-    try:
-        pool.refresh(0)
-    except libvirt.libvirtError as error:
-        if "asynchronous jobs running" not in str(error):
-            raise
 
 
 def remove_half_made(connection: Connection, pool_name: str, name: str) -> None:

@@ -41,7 +41,7 @@ _ZEROS = bytes(BLOCK_BYTES)
 
 # how far the writer may be behind; more is no quicker
 _AHEAD_BYTES = 4 * 1024 * 1024
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.0005, 0.256
+_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.001, 1.024
 # a disk that is only slow writes something in that time
 STALL_S = 120
 
@@ -155,12 +155,12 @@ def without_zeros(block: bytes) -> Iterator[Block]:
         yield block
 
 
-def send(connection: Any, volume: Any, blocks: Iterator[Block], hasher: Hasher | None, *, is_file: bool) -> int:
-    """Writes `blocks` into the volume; the number of bytes. `is_file`: holes are kept, and progress is watched."""
+def send(connection: Any, file: VolumeFile | None, volume: Any, blocks: Iterator[Block], hasher: Hasher | None) -> int:
+    """Writes `blocks` into the volume; the number of bytes. With a `file`, holes are kept, and progress is watched."""
     # never waits for what is to be received, so that an error that has come can be asked for
     stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-    volume.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if is_file else 0)
-    upload: _Upload = _FileUpload(stream, volume) if is_file else _Upload(stream)
+    volume.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM if file else 0)
+    upload: _Upload = _FileUpload(stream, file) if file else _Upload(stream)
     try:
         for block in blocks:
             if hasher is not None:
@@ -171,6 +171,24 @@ def send(connection: Any, volume: Any, blocks: Iterator[Block], hasher: Hasher |
         _abort(stream)
         raise
     return upload.sent
+
+
+class VolumeFile:
+    """What is seen of a file while it is written."""
+
+    def __init__(self, pool: Any, volume: Any) -> None:
+        self.name = f"{pool.name()}/{volume.name()}"
+        self._pool = pool
+        self._volume = volume
+
+    def size(self) -> int:
+        """Its length in bytes."""
+        return int(self._volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2])
+
+    def space_left(self) -> int:
+        """What its file system has left, in bytes."""
+        refresh(self._pool)
+        return int(self._pool.info()[3])
 
 
 class _Upload:
@@ -204,14 +222,14 @@ class _Upload:
 class _FileUpload(_Upload):
     """Content on its way to a file, which never runs far ahead of what has been written.
 
-    When a write fails, a full disk for instance, libvirt (9.0, and as its source reads later ones too) may lose the
-    error: it answers a hole in a way that the client drops, whereupon the end of the stream is never answered; or it
-    says that all is well at the end. So a hole and the end are sent only after all before them has been written.
+    When a write fails, on a full disk for instance, libvirt (9.0) may lose the error: it answers a hole in a way that
+    the client drops, whereupon the end of the stream is never answered; or it says at the end that all is well; or it
+    says nothing until more comes. So a hole and the end are sent only after all before them has been written.
     """
 
-    def __init__(self, stream: Any, volume: Any) -> None:
+    def __init__(self, stream: Any, file: VolumeFile) -> None:
         super().__init__(stream)
-        self._volume = volume
+        self._file = file
         self._written = 0
         self._hole = 0  # what is not sent yet, for the next may be a hole too
 
@@ -238,24 +256,43 @@ class _FileUpload(_Upload):
             self._hole = 0
 
     def _wait_for(self, written: int) -> None:
-        """Returns when the file has that many bytes; raises libvirt's error, or SystemFailure when nothing happens."""
+        """Returns when the file has that many bytes; raises libvirt's error, or SystemFailure when none will come."""
         moved_at, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while self._written < written:
-            size = self._volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2]
+            size = self._file.size()
             if size > self._written:
                 self._written, moved_at, pause_s = size, time.monotonic(), _FIRST_PAUSE_S
                 continue
             self._stream.recv(1)  # raises the error that has come; there is nothing to receive
             if pause_s == _LAST_PAUSE_S:
-                self._stream.send(b"")  # libvirt may tell of a write that failed only when more comes
+                self._check_space()
             if time.monotonic() - moved_at > STALL_S:
                 raise SystemFailure(
-                    f"libvirt has written nothing for {STALL_S} s, after {format_size(size)} of {self._volume.name()}. "
-                    "See whether the host's storage answers and has space, and run the task again.",
+                    f"libvirt has written nothing for {STALL_S} s, after {format_size(size)} of {self._file.name}. See "
+                    "whether the host's storage answers, and whether a quota is used up, and run the task again.",
                     details={"written_bytes": size, "sent_bytes": self.sent},
                 )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+
+    def _check_space(self) -> None:
+        left = self._file.space_left()
+        if left < self.sent - self._written:
+            raise SystemFailure(
+                f"Unable to write {self._file.name} after {format_size(self._written)}: No space left on device "
+                f"({format_size(left)} are free). Free some space on the host, or use another pool; nothing was kept "
+                "half done.",
+                details={"errno": errno.ENOSPC, "written_bytes": self._written, "available_bytes": left},
+            )
+
+
+def refresh(pool: Any) -> None:
+    """Lets libvirt look at the files again; while it does so by itself after an upload, that is enough."""
+    try:
+        pool.refresh(0)
+    except libvirt.libvirtError as error:
+        if "asynchronous jobs running" not in str(error):
+            raise
 
 
 def verify(checksum: Checksum, hasher: Hasher, shown: str) -> None:
