@@ -171,8 +171,9 @@ def _step_failed(plan: Plan, number: int, step: Step, error: VirtError) -> StepF
     outcome = plan.put_back() if plan.put_back is not None else ""
     if not outcome and number:
         outcome = f" {number} of {len(plan.steps)} steps were done before it; a second run does the rest."
+    reason = error.message.removeprefix(f"{step.target}: ")  # libvirt's errors begin with it too
     return StepFailed(
-        f"{step.target}: {step.verb} failed: {error.message}{outcome}",
+        f"{step.target}: {step.verb} failed: {reason}{outcome}",
         details={
             "cause": error.as_result()["error"],
             "failed_step": step.summary(),

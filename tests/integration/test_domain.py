@@ -400,6 +400,11 @@ BAD = {
         "uuid",
     ),
     "a negative timeout": ({"xml": BARE, "timeout": -1}, "bad_declaration", "timeout was given as -1"),
+    "a misspelt machine": (
+        {"name": NAME, "memory": "64 MiB", "machine": "q36"},
+        "bad_declaration",
+        "which the host's emulator for x86_64 does not have. Use one that it has, such as q35",
+    ),
     "not a size": ({"name": NAME, "memory": "plenty"}, "bad_declaration", "8 GiB"),
     "two disks on one target": (
         {"name": NAME, "disks": [{"file": "/a", "target": "vda"}, {"file": "/b", "target": "vda"}]},
@@ -449,6 +454,8 @@ def test_a_missing_image_is_named_and_the_second_run_finishes(module: BoundModul
     answer = module("domain", args)
     assert answer["failed"]
     assert "nbt-later.qcow2" in answer["msg"]
+    assert "Make the image with nestbox.virt.volume, or correct its path" in answer["msg"]
+    assert answer["msg"].count(f"domain {NAME}") == 1, "the domain is named once"
     images.exec("qemu-img", "create", "-q", "-f", "qcow2", f"{IMAGES}/nbt-later.qcow2", "8M")
     assert [step["verb"] for step in run(module, args)["steps"]] == ["start"]
 

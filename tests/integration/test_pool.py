@@ -334,6 +334,7 @@ BAD = {
     "no type": ({"name": "nbt", "target": "/x"}, "bad_declaration", "without a type"),
     "no type in xml": ({"name": "nbt", "xml": "<pool/>"}, "bad_declaration", "has no type"),
     "nothing known": ({"name": "nbt", "state": "active"}, "not_found", "there is no such pool"),
+    "no target": ({"name": "nbt", "type": "dir"}, "bad_declaration", "without a target. Add target"),
     "relative target": ({**DIR, "target": "images", "state": "active"}, "bad_declaration", "not an absolute path"),
     "relative target in xml": (
         {"xml": "<pool type='dir'><name>nbt</name><target><path>images</path></target></pool>"},

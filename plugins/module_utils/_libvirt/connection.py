@@ -19,6 +19,7 @@ _OPEN_ADVICE: tuple[tuple[str, str], ...] = (
     ),
     ("authentication", "The user of this task was not let in: use become, or add it to the group libvirt."),
     ("access denied", "The user of this task was not let in: use become, or add it to the group libvirt."),
+    ("certificate", "The certificates that TLS needs are not all there: put them there, or use another transport."),
     (
         "no such file",
         "No daemon listens there: start libvirtd (or virtqemud), or run the role nestbox.virt.hypervisor.",

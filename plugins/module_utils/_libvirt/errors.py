@@ -86,6 +86,10 @@ _BY_TEXT: tuple[tuple[str, _Row], ...] = (
         "image size is too large",
         _Row(LibvirtFailure, "The format takes no image of that size. Give a smaller capacity, or use format: raw."),
     ),
+    (
+        "cannot access storage file",
+        _Row(NotFoundError, "Make the image with nestbox.virt.volume, or correct its path; then run the task again."),
+    ),
     ("permission denied", _Row(LibvirtFailure, "Check the rights of the file for the user that QEMU runs as.")),
     (
         "already exists with uuid",

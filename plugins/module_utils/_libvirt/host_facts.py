@@ -59,6 +59,7 @@ class HostFacts:
     machines: Mapping[str, str] = field(
         default_factory=lambda: {"x86_64": "q35"}
     )  # arch to the machine of a new domain
+    known_machines: Mapping[str, frozenset[str]] = field(default_factory=dict)  # arch to all that its emulator has
     cpu_vendor: str | None = None  # Intel, AMD …
     volume_format: Callable[[str, str], str | None] = _unknown_format  # of a pool's volume
 
@@ -121,11 +122,13 @@ def _with_capabilities(facts: HostFacts, capabilities: Element) -> HostFacts:
     guests = {item.get("name", ""): item for item in capabilities.iterfind("guest[os_type='hvm']/arch")}
     kvm = {name for name, item in guests.items() if item.find("domain[@type='kvm']") is not None}
     machines = {name: _machine(name, item) for name, item in guests.items()}
+    known = {name: frozenset(m.text or "" for m in item.iterfind("machine")) for name, item in guests.items()}
     return replace(
         facts,
         arch=arch,
         kvm_arches=frozenset(kvm),
         machines={name: machine for name, machine in machines.items() if machine},
+        known_machines={name: names for name, names in known.items() if names},
         cpu_vendor=capabilities.findtext("host/cpu/vendor"),
     )
 

@@ -22,7 +22,7 @@ from .connection import Connection
 from .errors import is_code, libvirt_errors
 from .pool_describe import definition_of, describe_pool
 from .pool_life import KEEPS_FILES_WHEN_STOPPED, build, start, stop_and_delete
-from .storage_declaration import declared_pool
+from .storage_declaration import check_new_pool, declared_pool
 from .storage_users import StorageUsers
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ class PoolResource(Resource[CurrentPool]):
                 )
             return normalise(current.inactive, POOL)
         if current.inactive is None:
+            check_new_pool(self._name, self._declared)
             return normalise(self._declared, POOL)
         if self._declared.get("type") != current.inactive.get("type"):
             raise ConflictError(

@@ -23,6 +23,9 @@ Params = dict[str, Any]
 # options of a pool that are part of its definition; without one of them (or xml) a task only acts on an existing pool
 _POOL_TYPED = ("type", "target", "source", "permissions")
 
+# kinds of pools that are a directory
+_DIRECTORIES = ("dir", "fs", "netfs")
+
 LARGEST_SIZE = 2**63 - 1  # bytes; QEMU and the kernel count a file's size with a sign
 
 # a source that is neither fetched nor a path
@@ -59,6 +62,16 @@ def declared_pool(params: Params) -> tuple[str, Element | None]:
             "with a slash."
         )
     return name, tree
+
+
+def check_new_pool(name: str, tree: Element) -> None:
+    """Raises DeclarationError where a pool that does not exist yet lacks what libvirt can't choose."""
+    kind = tree.get("type")
+    if kind in _DIRECTORIES and not (tree.findtext("target/path") or "").strip():
+        raise DeclarationError(
+            f"The pool {name} was declared with type {kind}, but without a target. Add target, the directory on the "
+            "hypervisor in which its volumes are, such as /var/lib/libvirt/images."
+        )
 
 
 def declared_volume(params: Params) -> tuple[str, Element]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ..._errors import DeclarationError
@@ -50,13 +51,28 @@ BOOTABLE = ("disks", "interfaces", "host_devices")
 _SECURE_FEATURES = ("enrolled-keys", "secure-boot")
 
 
-def add(domain: Element, params: Params, _host: HostFacts) -> set[str]:
+def add(domain: Element, params: Params, host: HostFacts) -> set[str]:
     """Lays the options over `domain`; the paths of lists that were declared as empty."""
+    _check_machine(params, host)
     _check_firmware(params, domain)
     fill(domain, params, ROWS)
     fill(domain, params.get("nvram") or {}, _NVRAM_ROWS)
     _add_firmware(domain, params)
     return _add_kernel(domain, params) | _add_boot(domain, params) | _add_tpm(domain, params)
+
+
+def _check_machine(params: Params, host: HostFacts) -> None:
+    """Where the emulator's machines are known; libvirt's own error for another one speaks of PCI buses."""
+    machine, arch = params.get("machine"), params.get("arch") or host.arch
+    known = host.known_machines.get(arch)
+    if machine is None or known is None or machine in known or "<emulator" in (params.get("xml") or ""):
+        return
+    close = get_close_matches(machine, sorted(known), n=3, cutoff=0.5)
+    hint = f"such as {', '.join(close)}" if close else "which virsh capabilities lists"
+    raise DeclarationError(
+        f"machine was given as {machine}, which the host's emulator for {arch} does not have. Use one that it has, "
+        f"{hint}, or leave it out."
+    )
 
 
 def _check_firmware(params: Params, _domain: Element) -> None:
