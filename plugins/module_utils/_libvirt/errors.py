@@ -90,6 +90,14 @@ _BY_TEXT: tuple[tuple[str, _Row], ...] = (
         "cannot access storage file",
         _Row(NotFoundError, "Make the image with nestbox.virt.volume, or correct its path; then run the task again."),
     ),
+    (
+        "does not provide mount namespace",
+        _Row(
+            LibvirtFailure,
+            "In a container QEMU can't have a namespace of its own: set namespaces = [ ] in qemu.conf (the role "
+            "nestbox.virt.hypervisor does it with hypervisor_qemu_options: {namespaces: []}).",
+        ),
+    ),
     ("permission denied", _Row(LibvirtFailure, "Check the rights of the file for the user that QEMU runs as.")),
     (
         "already exists with uuid",
