@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible against a guest, from inside the daemon's network: plays, and what each of their tasks answered."""
+"""Ansible against a guest or a bench daemon, from inside its network: plays, and what each of their tasks answered."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
+from .daemon import Daemon
 from .guest import Guest
 from .guest_image import ssh_options
 from .module import Result
@@ -21,6 +22,8 @@ from .module import Result
 _CALLBACKS = Path(__file__).with_name("callback")
 _CALLBACK = "task_results"
 _TIMEOUT_S = 600
+# a guest, over ssh; or what this machine is inside the namespaces of a daemon
+Target = Union[Guest, Daemon]
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Run:
 
 
 def run_play(
-    guest: Guest,
+    target: Target,
     tasks: Sequence[dict[str, Any]],
     *,
     check: bool = False,
@@ -71,15 +74,17 @@ def run_play(
     with tempfile.TemporaryDirectory(prefix="nbt-play-") as name:
         directory = Path(name)
         (directory / "play.yml").write_text(json.dumps([whole]))
-        return run_playbook(guest, directory / "play.yml", check=check, variables=variables)
+        return run_playbook(target, directory / "play.yml", check=check, variables=variables)
 
 
-def run_playbook(guest: Guest, playbook: Path, *, check: bool = False, variables: dict[str, Any] | None = None) -> Run:
+def run_playbook(
+    target: Target, playbook: Path, *, check: bool = False, variables: dict[str, Any] | None = None
+) -> Run:
     """A playbook on the guest, which is the only host and in every group `hypervisors`."""
     with tempfile.TemporaryDirectory(prefix="nbt-run-") as name:
         directory = Path(name)
         results, hosts = directory / "results", directory / "hosts.json"
-        hosts.write_text(json.dumps(_inventory(guest)))
+        hosts.write_text(json.dumps(_inventory(target)))
         argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(hosts), str(playbook), "--diff"]
         argv += ["--check"] if check else []
         argv += ["--extra-vars", json.dumps(variables)] if variables else []
@@ -92,7 +97,8 @@ def run_playbook(guest: Guest, playbook: Path, *, check: bool = False, variables
             "ANSIBLE_CALLBACKS_ENABLED": _CALLBACK,
             "NBT_TASK_RESULTS": str(results),
         }
-        done = guest.daemon.exec(*argv, check=False, env=environment, timeout=_TIMEOUT_S)
+        daemon = target if isinstance(target, Daemon) else target.daemon
+        done = daemon.exec(*argv, check=False, env=environment, timeout=_TIMEOUT_S)
         lines = results.read_text().splitlines() if results.exists() else []
         tasks = tuple(Task(line["task"], line["status"], line["result"]) for line in map(json.loads, lines))
         return Run(done.returncode, done.stdout + done.stderr, tasks)
@@ -107,7 +113,11 @@ def run_remote_module(guest: Guest, name: str, args: dict[str, Any], *, check: b
     return result
 
 
-def _inventory(guest: Guest) -> dict[str, Any]:
+def _inventory(target: Target) -> dict[str, Any]:
+    if isinstance(target, Daemon):
+        local = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
+        return {"hypervisors": {"hosts": {"guest": local}}}
+    guest = target
     options = [*ssh_options(guest.key), *guest.ssh_more]
     variables = {
         "ansible_host": guest.address,

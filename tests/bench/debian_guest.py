@@ -231,3 +231,5 @@ class DebianGuest(Guest):
             watching.kill()
             raise TimeoutError(f"{what} did not come within {timeout_s} s:\n{self.console()[-3000:]}") from None
         assert ended == 0, f"the watch for {what} ended with {ended}"
+        # modules for the hardware are loaded while ssh answers already
+        self.call("udevadm settle --timeout=120")
