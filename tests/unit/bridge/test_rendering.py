@@ -47,10 +47,12 @@ def _render(manager: str, name: str) -> tuple[dict[str, bytes], dict[str, bytes 
 
 
 def _text(changes: dict[str, bytes | None]) -> str:
-    return "".join(
-        f"=== {path}\n{'(removed)' + chr(10) if content is None else content.decode()}"
-        for path, content in sorted(changes.items())
-    )
+    """Each file with its lines behind a bar, so that nothing takes a golden file for what it holds."""
+    rows = []
+    for path, content in sorted(changes.items()):
+        rows.append(f"{path}:")
+        rows += ["(removed)"] if content is None else [f"| {line}".rstrip() for line in content.decode().split("\n")]
+    return "\n".join(rows) + "\n"
 
 
 @pytest.mark.parametrize(("manager", "name"), _PAIRS)
