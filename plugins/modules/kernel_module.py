@@ -127,8 +127,8 @@ options:
     default: qemu:///system
   timeout:
     description:
-      - How long each guest may take to shut down, in seconds. A guest that takes longer makes the task fail; what was
-        done until then is put back.
+      - How long each guest may take to shut down, in seconds. A guest that takes longer makes the task fail, and what
+        was done until then is put back. Should that guest go down later all the same, it stays down.
     type: int
     default: 120
 notes:

@@ -172,7 +172,7 @@ class LivePlan:
             self._unload(name)
             self.undo.add(LOAD, f"{name} with its old options", partial(self._load_as_before, before))
 
-        return Step(f"module {name}", "unload", apply, {"loaded": True, **before.values}, {"loaded": False})
+        return Step(f"module {name}", "unload", apply, {"loaded": True}, {"loaded": False})
 
     def _unload(self, name: str) -> None:
         if self.control.read(name).loaded:
