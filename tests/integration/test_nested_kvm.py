@@ -116,3 +116,27 @@ def test_stop_guests_does_it_and_the_guest_runs_again_without_svm(machine: Debia
     assert nested(machine, "state") == "running"
     assert nested(machine, "boot") != boot
     assert "svm" not in nested(machine, "flags").split()
+
+
+def test_off_outlives_a_reboot(machine: DebianGuest) -> None:
+    machine.reboot()
+    machine.call("modprobe kvm_amd")  # it is loaded for the processor anyway, at some time after ssh answers
+    assert live(machine) == "0"
+    found = run_remote_module(machine, "hypervisor_info", {"validate": False})["hypervisor"]["nested"]
+    assert found == {
+        "module": "kvm_amd",
+        "declared": [{"value": "0", "file": FILE, "line": 1}],
+        "effective": False,
+        "effective_from": f"{FILE}:1",
+        "live": False,
+    }
+
+
+def test_on_again_in_four_steps(machine: DebianGuest) -> None:
+    wanted = {"hypervisor_nested": "auto"}
+    assert role(machine, check=True, **wanted).succeeded().changed == [TASK]
+    assert live(machine) == "0"
+    assert role(machine, **wanted).succeeded().changed == [TASK]
+    assert (live(machine), machine.call(f"cat {FILE}")) == ("1", "options kvm_amd nested=1")
+    assert role(machine, **wanted).succeeded().changed == []
+    assert role(machine, check=True, **wanted).succeeded().changed == []
