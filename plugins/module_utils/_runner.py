@@ -6,19 +6,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable, NoReturn, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 
-from . import _guard
 from ._argspec import ArgumentSpec
 from ._errors import DeclarationError, NotConverged, StepFailed, VirtError
 from ._libvirt.connection import Connection
 from ._libvirt.errors import libvirt_errors
 from ._plan import Plan, Step
-from ._resource import GuardedResource, Resource
+from ._resource import Resource
 
 Params = dict[str, Any]
+Declared = TypeVar("Declared", bound=Resource[Any])
 
 # https://www.w3.org/TR/xml/#charsets
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -31,36 +31,27 @@ def run_libvirt(spec: ArgumentSpec, build: Callable[[Connection, Params], Resour
         _check_characters(module.params)
         _check_timeout(module.params.get("timeout"))
         with Connection(module.params["uri"], read_only=module.check_mode) as connection:
-            return _execute(build(connection, module.params), module.check_mode, key)
+            return execute(build(connection, module.params), module.check_mode, key)
 
     _answer(spec, work)
 
 
 def run_local(
-    spec: ArgumentSpec, build: Callable[[Params], Resource[Any]], key: str, withheld: tuple[str, ...] = ()
+    spec: ArgumentSpec,
+    build: Callable[[Params], Declared],
+    key: str,
+    withheld: tuple[str, ...] = (),
+    by: Callable[[Declared, bool, str], Params] | None = None,
 ) -> NoReturn:
-    """A module that declares something on the host itself; `withheld` options never reach its result."""
+    """A module that declares something on the host itself; `withheld` options never reach its result.
+
+    `by` takes the place of `execute`: resource, whether in check mode, and the result's key.
+    """
 
     def work(module: AnsibleModule) -> Params:
         params = dict(module.params)
         _withhold(module, withheld)  # before anything can fail: a secret as short as `x` would put stars into the error
-        return _execute(build(params), module.check_mode, key)
-
-    _answer(spec, work)
-
-
-def run_guarded(spec: ArgumentSpec, build: Callable[[Params], GuardedResource[Any]], key: str) -> NoReturn:
-    """A module whose change may cut off who asked for it: it is applied afterwards, and undone unless confirmed."""
-
-    def work(module: AnsibleModule) -> Params:
-        _guard.check_nothing_pending()
-        resource = build(dict(module.params))
-        if module.check_mode or not resource.confirm_timeout_s:
-            result = _execute(resource, module.check_mode, key)
-        else:
-            result = _execute_later(resource, key)
-        result["warnings"] = _guard.unseen_reports(keep=module.check_mode) + result["warnings"]
-        return result
+        return (by or execute)(build(params), module.check_mode, key)
 
     _answer(spec, work)
 
@@ -123,7 +114,7 @@ def _withhold(module: AnsibleModule, options: tuple[str, ...]) -> None:
         module.no_log_values.clear()
 
 
-def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
+def execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
     """The way of the data: read, plan, apply unless in check mode, read again, verify."""
     current = resource.read()
     plan = resource.plan(current)
@@ -140,19 +131,6 @@ def _execute(resource: Resource[Any], check_mode: bool, key: str) -> Params:
             result.update(left.waiting())
             warnings = warnings + [text for text in left.warnings if text not in warnings]
     return {**result, key: resource.describe(current), "warnings": warnings}
-
-
-def _execute_later(resource: GuardedResource[Any], key: str) -> Params:
-    """Plans now, and leaves the rest to a worker and a watchdog when there is something to do."""
-    current = resource.read()
-    plan = resource.plan(current)
-    result = {**plan.as_result(), key: resource.describe(current), "warnings": plan.warnings}
-    if plan.changed:
-        scope = _guard.Scope(**resource.scope(current))
-        result["confirmation"] = _guard.start(
-            scope, plan, resource.confirm_timeout_s, lambda: _execute(resource, False, key)
-        )
-    return result
 
 
 def _apply(plan: Plan) -> None:

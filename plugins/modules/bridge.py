@@ -385,7 +385,7 @@ restart_reasons:
 
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import SPEC
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.resource import BridgeResource
-from ansible_collections.nestbox.virt.plugins.module_utils._runner import run_guarded
+from ansible_collections.nestbox.virt.plugins.module_utils._guarded_runner import run_guarded
 
 
 def main() -> None:

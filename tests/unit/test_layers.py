@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "_fetch": {"_argspec", "_errors", "_libvirt"},
     "_switch": {"_switch"},
     "_guard": {"_switch", "_plan", "_errors"},
-    "_runner": {"_argspec", "_errors", "_libvirt", "_plan", "_resource", "_guard"},
+    "_runner": {"_argspec", "_errors", "_libvirt", "_plan", "_resource"},
+    "_guarded_runner": {"_runner", "_guard", "_argspec", "_resource"},
 }
 # what stands beside them is local work, without libvirt and without Ansible
 MAY_IMPORT_OTHERWISE = {"_errors", "_units", "_plan", "_resource", "_argspec", "_deps"}

@@ -24,7 +24,6 @@ from .domain_definition import Definition
 from .domain_facts import describe_one
 from .domain_live import LiveChanges
 from .domain_power import Power
-from .domain_removal import Removal
 from .domain_state import DomainState, find_domain, find_domain_by_uuid, read_state
 from .domain_wait import wait_for
 from .host_facts import HostFacts, read_host_facts
@@ -56,6 +55,8 @@ class DomainResource(Resource[DomainState]):
     def plan(self, current: DomainState) -> Plan:
         """Definition, autostart, live changes, power, in this order."""
         if self._params["state"] == "absent":
+            from .domain_removal import Removal  # the import is a cost that other tasks need not have
+
             return Removal(self._connection, self._names.name, self._params).plan(current)
         plan = Plan()
         host = self._host
