@@ -335,6 +335,25 @@ def test_a_failing_reload_puts_the_old_state_back(guest: KernelGuest) -> None:
     assert live(guest, "nbd", "max_part") == "7"
 
 
+@pytest.mark.parametrize(
+    ("module", "good", "declared", "foreign"),
+    [
+        ("nbd", {"max_part": 7}, {"max_part": 15}, "nbds_max=maybe"),
+        ("kvm_amd", {"nested": True}, {"nested": False}, "npt=maybe"),
+    ],
+)
+def test_a_bad_value_in_another_file_leaves_the_module_as_it_was(
+    guest: KernelGuest, module: str, good: dict[str, Any], declared: dict[str, Any], foreign: str
+) -> None:
+    apply(guest, name=module, options=good)
+    guest.shell(f"echo 'options {module} {foreign}' > /etc/modprobe.d/foreign.conf")
+    before = guest.shell(STATE, check=False)
+    result = guest.run_module(MODULE, {"name": module, "options": declared})
+    assert f"module {module}: load failed: {module} was not loaded" in result["msg"]
+    assert f"Everything was put back: /etc/modprobe.d/{module}.conf, {module} with its old options." in result["msg"]
+    assert _without_inodes(guest.shell(STATE, check=False)) == _without_inodes(before)
+
+
 def test_options_that_were_given_by_hand_are_put_back_too(guest: KernelGuest) -> None:
     guest.shell("/usr/sbin/modprobe nbd max_part=3 nbds_max=2")
     # the module rounds 4 up to 7: the load succeeds, but the value is not there

@@ -52,11 +52,15 @@ class Control:
         """The state of a module now."""
         return read_loaded(self.host, name, self.builtin)
 
-    def load(self, name: str, parameters: Mapping[str, str] | None = None) -> None:
-        """Loads by modprobe, with the configured options and these after them; raises unless it is loaded then."""
+    def load(self, name: str, parameters: Mapping[str, str] | None = None, *, without_files: bool = False) -> None:
+        """Loads by modprobe, with the configured options and these after them; raises unless it is loaded then.
+
+        `without_files` leaves out all of modprobe.d, but not the kernel's command line (modprobe(8), --config).
+        """
+        configuration = ["--config", os.devnull] if without_files else []
         words = [f'{key}="{value}"' if " " in value else f"{key}={value}" for key, value in (parameters or {}).items()]
         log = _KernelLog()
-        done = run(["modprobe", name, *words], check=False)
+        done = run(["modprobe", *configuration, name, *words], check=False)
         said = " ".join(done.stderr.split())
         if done.returncode:
             raise self._refused(name, said, log.lines(name))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from .._errors import ConflictError, RefusedError, SystemFailure
+from .._errors import ConflictError, RefusedError, SystemFailure, VirtError
 from .._plan import Plan, Step
 from .control import Control, arguments_of
 from .declaration import Declaration
@@ -180,10 +180,17 @@ class LivePlan:
 
     def _load_as_before(self, before: Loaded) -> None:
         """By the old files, and with the old values of what this task declares, wherever these came from."""
-        names = set(self.declared.options or {}) if before.name == self.declared.name else set()
+        own = before.name == self.declared.name
+        names = set(self.declared.options or {}) if own else set()
         old = arguments_of({key: value for key, value in before.values.items() if key in names})
         if not self.control.read(before.name).loaded:
-            self.control.load(before.name, old)
+            try:
+                self.control.load(before.name, old)
+            except VirtError:
+                # the files held something before this task already that the module refuses: it was loaded without
+                names |= set(self.after.options) if own else set()
+                old = arguments_of({key: value for key, value in before.values.items() if key in names})
+                self.control.load(before.name, old, without_files=True)
         self.control.keep_values(before, frozenset())
 
     # -- unloading --------------------------------------------------------------------------------------------
