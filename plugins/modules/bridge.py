@@ -169,7 +169,10 @@ options:
     description: The largest frame in bytes, from 68 to 65535, of the bridge and of its ports.
     type: int
   vlan_filtering:
-    description: Whether the bridge tells VLANs apart. The kernel must have C(CONFIG_BRIDGE_VLAN_FILTERING).
+    description:
+      - Whether the bridge tells VLANs apart. The kernel must have C(CONFIG_BRIDGE_VLAN_FILTERING).
+      - Links of which no VLAN is declared are in VLAN 1. systemd-networkd can't take that one from a port, so where
+        VLANs without it are declared, it makes the bridge without a default VLAN, and a guest's tap starts in none.
     type: bool
   vlans:
     description: The VLANs of the bridge itself, which is the host's own port.
