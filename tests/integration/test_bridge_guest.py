@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.ansible_run import run_remote_module
+from tests.bench.ansible_run import run_play, run_remote_module
 from tests.bench.daemon import Daemon
 from tests.bench.debian_guest import DebianGuest, DebianSettings
 from tests.bench.guest_image import make_key
@@ -55,6 +55,12 @@ VLANS = {
         "trunk0": {20: _PVID},
     },
 }
+# files, VLANs, addresses, routes, and what is under what
+_STATE = (
+    "cd /; find etc/systemd/network var/lib/nestbox.virt/bridges run/nestbox.virt/bridges -type f 2>/dev/null | sort | "
+    "xargs md5sum; bridge vlan show; ip -4 -br address show | sort; ip -4 route show; ls -d1 sys/class/net/*; "
+    "readlink -e sys/class/net/*/master"
+)
 MANAGEMENT: Result = {"name": "lan0", "inherit": True, "vlan_filtering": True}
 # the host would be in VLAN 99, and all that comes in is in VLAN 1
 WRONG: Result = {**MANAGEMENT, "ports": [{"name": "enp1s0"}], "vlans": {"pvid": 99}, "confirm_timeout": 20}
@@ -90,53 +96,43 @@ def links(guest: DebianGuest) -> dict[str, dict[str, Any]]:
     return {link["ifname"]: link for link in json.loads(guest.call("ip -json -details address show"))}
 
 
-def state(guest: DebianGuest) -> dict[str, Any]:
+def state(guest: DebianGuest) -> list[str]:
     """What a run that changes nothing leaves as it is."""
-    keys = ("ifname", "address", "master", "mtu", "linkinfo")
-    return {
-        "files": guest.call(
-            "find /etc/systemd/network /var/lib/nestbox.virt/bridges /run/nestbox.virt/bridges -type f 2>/dev/null "
-            "| sort | xargs md5sum"
-        ),
-        "vlans": guest.call("bridge vlan show"),
-        "addresses": {name: _addresses(link) for name, link in links(guest).items()},
-        "links": [
-            [link.get(key) if key != "linkinfo" else link.get(key, {}).get("info_kind") for key in keys]
-            for link in links(guest).values()
-        ],
-        "routes": guest.call("ip -4 route show"),
-    }
+    return guest.call(_STATE).splitlines()
 
 
 def _addresses(link: dict[str, Any]) -> list[str]:
     return [f"{row['local']}/{row['prefixlen']}" for row in link["addr_info"] if row["family"] == "inet"]
 
 
-def run(guest: DebianGuest, declaration: Result, *, check: bool = False) -> Result:
+def run(guest: DebianGuest, declaration: Result) -> Result:
     """The module's result, the action plugin's part included."""
-    return run_remote_module(guest, "bridge", declaration, check=check)
+    return run_remote_module(guest, "bridge", declaration)
 
 
 def four_steps(guest: DebianGuest, declaration: Result) -> Result:
     """Foreseen and nothing written; changed; unchanged twice. The result of the run that changed it."""
-    before = state(guest)
-    foreseen = run(guest, declaration, check=True)
-    assert not foreseen["failed"] and foreseen["changed"], foreseen
-    assert state(guest) == before
-    done = run(guest, declaration)
-    assert not done["failed"] and done["changed"], done
-    assert done["confirmation"]["state"] == "confirmed"
-    after = state(guest)
-    unchanged(guest, declaration)
-    assert state(guest) == after
-    return done
+    tasks: list[dict[str, Any]] = [{"name": "before: state", "ansible.builtin.raw": _STATE}]
+    for name, check in (("foreseen", True), ("changed", False), ("again", False), ("checked again", True)):
+        tasks.append({"name": name, "nestbox.virt.bridge": declaration, "check_mode": check})
+        tasks.append({"name": f"{name}: state", "ansible.builtin.raw": _STATE})
+    steps = run_play(guest, tasks).succeeded()
+    assert [name for name in steps.changed if not name.endswith(": state")] == ["foreseen", "changed"], steps.output
+    states = [task.result["stdout_lines"] for task in steps.tasks if task.name.endswith(": state")]
+    before, foreseen, *after = states
+    assert foreseen == before
+    assert before != after[0] == after[1] == after[2]
+    changed = steps.task("changed")
+    assert changed["confirmation"]["state"] == "confirmed"
+    return changed
 
 
 def unchanged(guest: DebianGuest, declaration: Result) -> None:
     """Neither a run nor check mode finds anything to do."""
-    for check in (False, True):
-        again = run(guest, declaration, check=check)
-        assert not again["failed"] and not again["changed"], (check, again.get("msg"), again.get("steps"))
+    tasks = [
+        {"name": f"check {check}", "nestbox.virt.bridge": declaration, "check_mode": check} for check in (False, True)
+    ]
+    assert run_play(guest, tasks).succeeded().changed == []
 
 
 def reached(guest: DebianGuest, number: int) -> bool:
@@ -176,8 +172,10 @@ def test_other_vlans(guest: DebianGuest) -> None:
 
 
 def test_it_outlives_a_reboot(guest: DebianGuest) -> None:
-    run(guest, TRUNK)
+    assert run(guest, TRUNK)["confirmation"]["state"] == "confirmed"
     guest.reboot()
+    # its ports' own files are read one after another while ssh answers already
+    guest.call("/usr/lib/systemd/systemd-networkd-wait-online --interface=trunk0:routable --timeout=120")
     as_declared(guest, "trunk")
     unchanged(guest, TRUNK)
     assert reached(guest, 10) and not reached(guest, 20)
@@ -200,7 +198,7 @@ def test_the_right_vlan_over_the_management_card(guest: DebianGuest) -> None:
     found = links(guest)
     assert (found["enp1s0"]["master"], _addresses(found["lan0"])) == ("lan0", [f"{guest.address}/24"])
     assert _addresses(found["enp1s0"]) == []
-    four_steps(guest, {"name": "lan0", "state": "absent"})
+    assert run(guest, {"name": "lan0", "state": "absent"})["confirmation"]["state"] == "confirmed"
     assert state(guest) == before
 
 
