@@ -94,13 +94,14 @@ class Networkd(Backend):
 
     def activate(self, change: Change) -> Activation:
         """networkd makes new links by itself, and never removes one."""
-        remove = () if change.present else (("ip", "link", "del", "dev", change.name),)
+        remove: tuple[Command, ...] = () if change.present else (("ip", "link", "del", "dev", change.name),)
         links = change.released if not change.present else (*change.ports, *change.released, change.name)
         again: tuple[Command, ...] = (("networkctl", "reconfigure", *links),) if links else ()
         start: tuple[Command, ...] = (
             () if self.exists(_LINKS) else (("systemctl", "enable", "--now", "systemd-networkd"),)
         )
-        return Activation(after=(*start, *remove, ("networkctl", "reload"), *again))
+        # the kernel may have come first
+        return Activation(after=(*start, *remove, ("networkctl", "reload"), *again), may_fail=remove)
 
     def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
         """The bridge itself may be one that the old files do not know."""
