@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: bridge
-short_description: Linux bridges of a host
+short_description: Declare Linux bridges of a host
 version_added: "0.1.0"
 author:
   - the nestbox.virt founders (@nestbox)

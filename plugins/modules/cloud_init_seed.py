@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cloud_init_seed
-short_description: Builds a cloud-init seed image
+short_description: Build a cloud-init seed image
 version_added: "0.1.0"
 author:
   - the nestbox.virt founders (@nestbox)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: kernel_module
-short_description: Manages a kernel module, its options and its state
+short_description: Manage a kernel module, its options and its state
 version_added: "0.1.0"
 author:
   - the nestbox.virt founders (@nestbox)
