@@ -23,7 +23,7 @@ test: setup  ## everything: installs what is missing, then lint, sanity, and all
 	@echo '== sanity'
 	@tools/sanity
 	@echo '== tests'
-	@tools/run pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@tools/run pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: setup  ## every check that only reads
 	@tools/lint

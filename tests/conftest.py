@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.bench.daemon import Daemon
 from tests.bench.module import Result, collections_path, four_steps, run_module
@@ -29,14 +31,21 @@ if str(collections_path()) not in sys.path:
     sys.path.insert(0, str(collections_path()))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+class _ByFile(LoadScopeScheduling):
     """With several workers (-n) a file stays on one, since its fixtures are dear; a molecule scenario is on its own."""
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        scenario = item.name if "molecule" in item.path.parts else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{scenario}"))
-    # what takes minutes comes first, so that no worker is left alone with it at the end
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if nodeid.startswith("tests/molecule/") else nodeid.partition("::")[0]
+
+
+# xdist's own --dist loadgroup groups nothing under pytest 9.2, whose items ignore the _nodeid that xdist 3.8 sets
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    """The scheduler of every parallel run, whatever --dist says."""
+    return _ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first, so that no worker is left alone with it at the end."""
     items.sort(key=lambda item: _TOPS.index(item.path.relative_to(_TESTS).parts[0]))
 
 
