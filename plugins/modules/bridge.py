@@ -34,8 +34,12 @@ options:
     required: true
   state:
     description:
-      - V(absent) removes the bridge, the ports that this module made for it, and its files. The port that gave its
-        addresses gets addresses and routes back, and files that were edited are as they were.
+      - V(absent) removes the bridge, the ports that this module made for it, and its files. Each port gets back the
+        addresses and routes that it had when it came under the bridge, and files that were edited are as they were.
+        Addresses that no port had before go with the bridge; it is an error when the host has no others, or its only
+        default route goes over them.
+      - A bridge that somebody else made gives its addresses to its only port. It is an error when it has several ports,
+        or when somebody else's configuration file would bring it back, unless O(persist=none).
     type: str
     choices: [present, absent]
     default: present
@@ -99,7 +103,7 @@ options:
   inherit:
     description:
       - Takes over what the port has - its static addresses, routes, MAC, DHCP and name servers.
-      - One port of kind V(plain) may have addresses. It remains the one that gets them back.
+      - One port of kind V(plain) may have addresses.
     type: bool
     default: false
   addresses:
@@ -259,7 +263,7 @@ EXAMPLES = r"""
         remotes: [203.0.113.12, 203.0.113.13]
     mtu: 1450
 
-- name: Remove the bridge, and give the card its addresses back
+- name: Remove the bridge, and give the card back what it had before
   nestbox.virt.bridge:
     name: br0
     state: absent

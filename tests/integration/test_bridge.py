@@ -23,6 +23,7 @@ _LINKS = (
     "ip addr add 198.51.100.2/24 dev eth0; ip addr add 2001:db8::2/64 dev eth0 nodad",
     "ip route add default via 198.51.100.1; ip route add 203.0.113.0/28 via 198.51.100.9 metric 50",
 )
+_EVERYTHING = "ip -br addr; ip route; ip -6 route show default; ip -br link"
 _OTHERS = (
     "ip link add other type bridge; ip link add taken type veth peer name far2; ip link set taken master other",
     "ip link add above link other type macvlan mode bridge",
@@ -77,15 +78,41 @@ def test_every_option_on_one_bridge(host: NetworkNamespace) -> None:
     assert found["bridges"] == [bridge]
 
 
-def test_removal_gives_everything_back(host: NetworkNamespace) -> None:
-    before = host.run("ip -br addr; ip route; ip -6 route show default; ip -br link")
-    _succeed(host, {"ports": [{"name": "eth0"}], "inherit": True, "mtu": 1400})
-    _four_steps(host, {"state": "absent"})
+@pytest.mark.parametrize("options", _CASES["removed"], ids=", ".join)
+def test_removal_gives_everything_back(host: NetworkNamespace, options: dict[str, Any]) -> None:
+    before = host.run(_EVERYTHING)
+    _succeed(host, {"ports": [{"name": "eth0"}], **options})
+    result = _four_steps(host, {"state": "absent"})
+    given = ["address 198.51.100.2/24", "address 2001:db8::2/64", "route 203.0.113.0/28", "route 0.0.0.0/0"]
+    assert [step["target"] for step in result["steps"] if step["verb"] == "add"] == [
+        f"port eth0 {one}" for one in given
+    ]
     host.settled()
-    assert sorted(host.run("ip -br addr; ip route; ip -6 route show default; ip -br link").split()) == sorted(
-        before.split()
-    )
+    assert sorted(host.run(_EVERYTHING).split()) == sorted(before.split())
     assert host.run("find /run/nestbox.virt /var/lib -type f") == ""
+
+
+def test_addresses_of_the_bridge_itself_go_with_it_unless_the_host_needs_them(host: NetworkNamespace) -> None:
+    _succeed(host, {"ports": [{"name": "eth1"}], "addresses": ["203.0.113.5/24"]})
+    host.run("ip addr flush dev eth0")
+    before = host.settled()
+    refused = _bridge(host, {"state": "absent"})
+    assert (refused["error"]["code"], "the host's only addresses" in refused["msg"]) == ("refused", True), refused
+    assert host.state() == before
+    host.run("ip addr add 198.51.100.2/24 dev eth0")
+    result = _four_steps(host, {"state": "absent"})
+    assert [(step["target"], step["verb"]) for step in result["steps"]][:1] == [("bridge br0", "remove")]
+    assert "203.0.113.5" not in host.run("ip addr")
+
+
+def test_the_only_port_of_somebody_elses_bridge_gets_its_addresses(host: NetworkNamespace) -> None:
+    host.run(
+        "ip link add up0 link eth1 type macvlan mode bridge; ip link add br0 type bridge; ip link set up0 master br0",
+        "ip link set up0 up; ip link set br0 up; ip addr add 203.0.113.5/24 dev br0",
+        "ip route add 192.0.2.0/24 via 203.0.113.1",
+    )
+    _four_steps(host, {"state": "absent"})
+    assert "192.0.2.0/24 via 203.0.113.1 dev up0" in host.run("ip route")
 
 
 def test_drift_is_one_step_for_each_difference(host: NetworkNamespace) -> None:

@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
-from .._errors import ConflictError, NotFoundError, SystemFailure, UnsupportedError, VirtError
+from collections.abc import Sequence
+
+from .._errors import ConflictError, NotFoundError, RefusedError, SystemFailure, UnsupportedError, VirtError
 from .kernel import Kernel, Link
+from .managers import Managers
 from .model import PLAIN, Declaration, Port
+from .record import Record
+from .removal import Return, plain_ports
 
 # a kind of link that can't be a port, and why
 _UNFIT_KINDS = {
@@ -51,6 +56,60 @@ def check_unmanaged(declaration: Declaration) -> None:
                 "Say "
                 "persist: auto, or leave it out."
             )
+
+
+def check_removal(
+    declaration: Declaration, kernel: Kernel, record: Record | None, given: Sequence[Return], managers: Managers
+) -> None:
+    """Raises where a bridge would come back by itself, or take the host's way in with it."""
+    name = declaration.name
+    for manager, (backend, files) in managers.items():
+        place = backend.defines(name, files)
+        if place and (record is not None or declaration.persist != "none"):
+            kernel_only = "" if record else " Or say persist: none, which removes it from the running kernel only."
+            raise RefusedError(
+                f"The bridge {name} was to be removed, and {place} defines it, so {manager} would bring it back. Take "
+                f"it out of there first, and give its ports there what they need.{kernel_only}",
+                details={"path": place},
+            )
+    addresses = ", ".join(address.address for address in kernel.addresses_of(name))
+    if name not in kernel.links or not addresses or given:
+        return
+    ports = plain_ports(name, kernel, record)
+    if len(ports) > 1 and (record is None or (record.adopted and not record.taken)):
+        raise RefusedError(
+            f"The bridge {name} was to be removed. It has {addresses}, and somebody else made it, so this module can't "
+            f"tell which of its ports ({', '.join(ports)}) that belongs to. Declare ports with that one alone first; "
+            "or addresses: [], if the host may lose them."
+        )
+    gets = any(backend.gives(port, kernel, files) for backend, files in managers.values() for port in ports)
+    lost = None if gets else _way_in(name, kernel)
+    if lost:
+        raise RefusedError(
+            f"The bridge {name} was to be removed. It has {addresses}, {lost}, and no port of it had any before that "
+            "it could get back. Give a port its addresses in the network manager's files first; or declare "
+            "addresses: [] first, if the host may lose them."
+        )
+
+
+def _way_in(name: str, kernel: Kernel) -> str | None:
+    """What the host is reached by that only this bridge has."""
+    others = [
+        link
+        for link in kernel.links.values()
+        if link.name not in (name, "lo") and kernel.addresses_of(link.name) and not _for_guests_only(link, kernel)
+    ]
+    if not others:
+        return "the host's only addresses"
+    for version in (4, 6):
+        defaults = {row.device for row in kernel.routes if row.route.default and row.route.version == version}
+        if defaults == {name}:
+            return f"over which the host's only default route of IPv{version} goes"
+    return None
+
+
+def _for_guests_only(link: Link, kernel: Kernel) -> bool:
+    return link.kind == "bridge" and not plain_ports(link.name, kernel, None)
 
 
 def check_rights(kernel: Kernel) -> None:

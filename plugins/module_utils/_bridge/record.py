@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import SystemFailure
-from .model import Declaration
-from .target import as_data, from_data
+from .model import Declaration, Layer3
+from .target import as_data, from_data, layer3_as_data, layer3_from_data
 
 # what does not persist is remembered where it is forgotten at the next boot
 _DIRECTORIES = {True: "/var/lib/nestbox.virt/bridges", False: "/run/nestbox.virt/bridges"}
@@ -44,6 +44,8 @@ class Record:
     mtus: Mapping[str, int] = field(default_factory=dict)
     statics: tuple[str, ...] = ()  # addresses that were given to it, until they go
     ours: Mapping[str, str] = field(default_factory=dict)  # links that were put there, with their kinds, until they go
+    taken: Mapping[str, Layer3] = field(default_factory=dict)  # what each port had when it came under the bridge
+    adopted: bool = False  # somebody else made the bridge
 
     def as_json(self) -> bytes:
         """The file."""
@@ -57,6 +59,8 @@ class Record:
             "mtus": dict(self.mtus),
             "statics": list(self.statics),
             "ours": dict(self.ours),
+            "taken": {port: layer3_as_data(said) for port, said in self.taken.items()},
+            "adopted": self.adopted,
         }
         return json.dumps(data, indent=1, sort_keys=True).encode() + b"\n"
 
@@ -101,6 +105,8 @@ def _record(data: dict[str, Any]) -> Record:
         mtus=data["mtus"],
         statics=tuple(data["statics"]),
         ours=data["ours"],
+        taken={port: layer3_from_data(said) for port, said in data["taken"].items()},
+        adopted=data["adopted"],
     )
 
 

@@ -14,7 +14,7 @@ from .._plan import Plan, Step
 from .._resource import GuardedResource
 from .apply import Application, file_changes
 from .backends import Backend, Change, Files, shown
-from .checks import check, check_rights, check_unmanaged
+from .checks import check, check_removal, check_rights, check_unmanaged
 from .describe import describe
 from .edits import take_back
 from .files import check_writable, read_file
@@ -22,12 +22,12 @@ from .guests import guests_by_tap
 from .kernel import Kernel, read_kernel
 from .live import Difference, Known, differences
 from .managers import Managers, available_managers, choose
-from .model import PLAIN, Declaration
+from .model import PLAIN, Declaration, Layer3
 from .options import parse
 from .record import Edit, Record, read_record
-from .removal import plain_ports, receiver, removal
+from .removal import Return, missing, plain_ports, removal, returns
 from .scope import scope_of
-from .target import PortConfiguration, Target, check_silence, giver_of, is_guest, resolve
+from .target import PortConfiguration, Target, check_silence, giver_of, is_guest, layer3_of, resolve
 from .waiting import wait_until
 
 _NONE = "none"
@@ -95,7 +95,7 @@ class BridgeResource(GuardedResource[Current]):
     def _pending(self) -> list[Difference]:
         current = self.read()
         if not self.declaration.present:
-            return removal(self.declaration.name, current.kernel, None)
+            return removal(self.declaration.name, current.kernel, None, ())
         backend = self._backend(current)
         return self._differences(self._target(current, backend, base_files(current)), current, backend)
 
@@ -155,25 +155,28 @@ class BridgeResource(GuardedResource[Current]):
 
     def _absent(self, current: Current) -> list[Step]:
         record, kernel = current.record, current.kernel
+        name = self.declaration.name
         base = base_files(current)
+        managers = {one: (backend, files_of(backend, current, base)) for one, (backend, _) in current.managers.items()}
+        backend, files = managers.get(record.manager if record else _NONE, (None, {}))
+        held = [port for port in (record.taken if record else ()) if backend and backend.claims(port, kernel, files)]
+        given = returns(name, kernel, record, held)
+        check_removal(self.declaration, kernel, record, given, managers)
         changed = file_changes(current.files, {path: base.get(path) for path in (record.edits if record else ())})
-        found = removal(self.declaration.name, kernel, record)
-        backend = current.managers[record.manager][0] if record and record.manager in current.managers else None
-        port = receiver(self.declaration.name, kernel, record)
-        held = bool(backend and port and backend.claims(port, kernel, files_of(backend, current, base)))
+        found = removal(name, kernel, record, given)
         application = Application(
             backend,
             self._change(current, None, changed, found),
             None,
-            _Removal(self, current, found, port, held).look,
+            _Removal(name, record, given, held).look,
             self.timeout_s,
             activates=bool(changed),
-            manager_gives_back=held,
+            manager_gives_back=all(one.port in held for one in given),
             root=self.root,
         )
         steps = self._steps(application, current, changed, found)
         if record is not None:
-            target = f"record of bridge {self.declaration.name}"
+            target = f"record of bridge {name}"
             steps.append(Step(target, "forget", application.forget, before={"manager": record.manager}))
         return steps
 
@@ -219,7 +222,14 @@ class BridgeResource(GuardedResource[Current]):
             mtus=mtus,
             statics=tuple(dict.fromkeys([*(target.written.layer3.addresses or ()), *given])),
             ours={**left, **{port.name: port.kind for port in target.written.port_list()}},
+            taken={**(known.taken if known else {}), **self._taken(ports, current.kernel)},
+            adopted=known.adopted if known else self.declaration.name in links,
         )
+
+    def _taken(self, ports: list[str], kernel: Kernel) -> dict[str, Layer3]:
+        """What the ports have that are not under the bridge yet."""
+        coming = [port for port in ports if kernel.links[port].master != self.declaration.name]
+        return {port: layer3_of(kernel, port) for port in coming if kernel.addresses_of(port)}
 
     def _change(
         self,
@@ -243,24 +253,22 @@ class BridgeResource(GuardedResource[Current]):
 
 @dataclass(frozen=True)
 class _Removal:
-    """What is left to do while a bridge goes: after the manager has set up the port, nothing of the kernel's is."""
+    """What is left to do while a bridge goes. What a manager has given a port is all that this port gets."""
 
-    resource: BridgeResource
-    at_first: Current
-    planned: list[Difference]
-    port: str | None
-    held: bool
+    name: str
+    record: Record | None
+    given: list[Return]
+    held: list[str]
 
     def look(self) -> list[Difference]:
         """The differences now."""
         kernel = read_kernel()
-        name = self.resource.declaration.name
-        if name in kernel.links:
-            return removal(name, kernel, self.at_first.record)
-        had = bool(self.at_first.kernel.addresses_of(name))
-        if self.port is None or not had or kernel.addresses_of(self.port):
-            return []
-        return [row for row in self.planned if row.target.startswith(f"port {self.port} ")]
+        if self.name in kernel.links:
+            return removal(self.name, kernel, self.record, self.given)
+        return list(missing((one for one in self.given if not self._is_done(one, kernel)), kernel))
+
+    def _is_done(self, one: Return, kernel: Kernel) -> bool:
+        return one.port in self.held and bool(kernel.addresses_of(one.port))
 
 
 def base_files(current: Current) -> dict[str, bytes]:

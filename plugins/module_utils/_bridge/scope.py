@@ -24,7 +24,7 @@ def scope_of(application: Application, kernel: Kernel, record: Record | None, fi
     plain = [port for port in (*change.ports, *change.released) if port in kernel.links]
     written = [rows for rows in (record, application.record) if rows is not None]
     declared = [port.name for rows in written for port in rows.written.port_list()]
-    givers = [rows.giver for rows in written if rows.giver]
+    givers = [port for rows in written for port in rows.taken]
     records = [record_path(change.name, persistent=persistent) for persistent in (True, False)]
     paths = [*files, *change.files, *records]
     return {

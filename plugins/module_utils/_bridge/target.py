@@ -155,30 +155,33 @@ def as_data(declaration: Declaration) -> dict[str, Any]:
     return {
         "ports": None if declaration.ports is None else [_port_data(port) for port in declaration.ports],
         "settings": vars(declaration.settings),
-        "layer3": {
-            **vars(declaration.layer3),
-            "routes": None
-            if declaration.layer3.routes is None
-            else [vars(route) for route in declaration.layer3.routes],
-        },
+        "layer3": layer3_as_data(declaration.layer3),
         "vlans": None if declaration.vlans is None else [vars(vlan) for vlan in declaration.vlans],
     }
 
 
 def from_data(name: str, data: dict[str, Any]) -> Declaration:
     """The declaration of which `as_data` made `data`."""
-    said: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in data["layer3"].items()
-    }
-    if said["routes"] is not None:
-        said["routes"] = tuple(Route(**route) for route in said["routes"])
     return Declaration(
         name,
         ports=None if data["ports"] is None else tuple(_port_from_data(port) for port in data["ports"]),
         settings=Settings(**data["settings"]),
-        layer3=Layer3(**said),
+        layer3=layer3_from_data(data["layer3"]),
         vlans=_vlans_from_data(data["vlans"]),
     )
+
+
+def layer3_as_data(said: Layer3) -> dict[str, Any]:
+    """Addresses and routes as JSON can hold them."""
+    return {**vars(said), "routes": None if said.routes is None else [vars(route) for route in said.routes]}
+
+
+def layer3_from_data(data: dict[str, Any]) -> Layer3:
+    """What `layer3_as_data` made `data` of."""
+    said: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    if said["routes"] is not None:
+        said["routes"] = tuple(Route(**route) for route in said["routes"])
+    return Layer3(**said)
 
 
 def _port_data(port: Port) -> dict[str, Any]:

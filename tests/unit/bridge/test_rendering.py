@@ -18,7 +18,12 @@ from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends impo
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.edits import take_back
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import parse
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Edit, Record, read_record, record_path
-from ansible_collections.nestbox.virt.plugins.module_utils._bridge.target import PortConfiguration, Target, resolve
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.target import (
+    PortConfiguration,
+    Target,
+    layer3_of,
+    resolve,
+)
 from ansible_collections.nestbox.virt.plugins.module_utils._errors import UnsupportedError
 
 from .help import DATA, HOST, kernel, params
@@ -102,7 +107,16 @@ def test_a_record_holds_what_was_there(manager: str, tmp_path: Path) -> None:
     edits = {path: Edit(files.get(path), content) for path, content in changes.items()}
     target = _target(BACKENDS[manager](root=_NOTHING), DATA["cases"]["vlans"], files)
     record = Record(
-        "br0", manager, target.written, "eth0", edits, {"eth0": 1500}, ("198.51.100.2/24",), {"eth0": "plain"}
+        name="br0",
+        manager=manager,
+        written=target.written,
+        giver="eth0",
+        edits=edits,
+        mtus={"eth0": 1500},
+        statics=("198.51.100.2/24",),
+        ours={"eth0": "plain"},
+        taken={"eth0": layer3_of(kernel(), "eth0")},
+        adopted=True,
     )
     path = Path(record_path("br0", persistent=True, root=str(tmp_path)))
     path.parent.mkdir(parents=True)

@@ -74,6 +74,14 @@ class Backend:
         """What its files say of a link and the kernel can't."""
         raise NotImplementedError
 
+    def defines(self, bridge: str, files: Files) -> str | None:
+        """Where the files of somebody else make a bridge, or None."""
+        raise NotImplementedError
+
+    def gives(self, port: str, kernel: Kernel, files: Files) -> bool:
+        """Whether the files of somebody else give a link an address, or ask for one."""
+        raise NotImplementedError
+
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:
         """The files that differ from `files`, which have nothing of this bridge by us; raises UnsupportedError."""
         raise NotImplementedError

@@ -66,6 +66,15 @@ class Ifupdown(Backend):
             dns_search=_words(options, "dns-search", "dns-domain", "dns_search"),
         )
 
+    def defines(self, bridge: str, files: Files) -> str | None:
+        """The file that has a stanza of it."""
+        return next((path for path in self._own(files) if ifaces(text_of(files[path]), bridge)), None)
+
+    def gives(self, port: str, kernel: Kernel, files: Files) -> bool:  # noqa: ARG002
+        """A stanza with an address, or with a method that brings one."""
+        found = [stanza for path in self._own(files) for stanza in ifaces(text_of(files[path]), port)]
+        return any(stanza.words[3:4] in (["static"], ["dhcp"], ["auto"]) for stanza in found)
+
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:  # noqa: ARG002
         """A file of ours with the bridge; its ports lose their addresses where they stand."""
         wanted = target.written

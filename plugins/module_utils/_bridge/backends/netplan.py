@@ -92,6 +92,16 @@ class Netplan(Backend):
             dns_search=tuple(servers.get("search") or ()) or None,
         )
 
+    def defines(self, bridge: str, files: Files) -> str | None:
+        """The file that has it among its bridges."""
+        places = self._places(bridge, Kernel(), files)
+        return next((place.path for place in places if place.kind == "bridges"), None)
+
+    def gives(self, port: str, kernel: Kernel, files: Files) -> bool:
+        """Addresses or DHCP in one of its definitions."""
+        words = ("addresses", "dhcp4", "dhcp6")
+        return any(place.data.get(word) for place in self._places(port, kernel, files) for word in words)
+
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:
         """A file of ours; whatever defines the bridge elsewhere, or addresses of a port, goes."""
         wanted = target.written

@@ -78,6 +78,20 @@ class Networkd(Backend):
             client=self._client(port) if dhcp4 else None,
         )
 
+    def defines(self, bridge: str, files: Files) -> str | None:
+        """A .netdev of that name."""
+        found = [path for path in files if path.endswith(".netdev") and MARK not in os.path.basename(path)]
+        names = {path: last(dict_of_lists(parse(text_of(files[path])), "NetDev"), "Name") for path in found}
+        return next((path for path, name in names.items() if name == bridge), None)
+
+    def gives(self, port: str, kernel: Kernel, files: Files) -> bool:
+        """Addresses or DHCP in the file that applies."""
+        path = self._file_of(port, kernel, files)
+        sections = parse(text_of(files[path])) if path and path in files else []
+        network, address = dict_of_lists(sections, "Network"), dict_of_lists(sections, "Address")
+        asks = last(network, "DHCP").lower() in (*_DHCP, *_YES)
+        return asks or bool(network.get("Address") or address.get("Address"))
+
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:
         """A .netdev and a .network of the bridge, and a .network of each port."""
         wanted = target.written

@@ -71,6 +71,23 @@ class NetworkManager(Backend):
             dns_search=tuple(dict.fromkeys(";".join(search).replace(",", ";").replace(";", " ").split())) or None,
         )
 
+    def defines(self, bridge: str, files: Files) -> str | None:
+        """A bridge's profile of that name."""
+        wanted = ("bridge", bridge)
+        for path, content in files.items():
+            text = text_of(content)
+            said = tuple(keyfile.value(text, "connection", key) for key in ("type", "interface-name"))
+            if said == wanted and MARK not in os.path.basename(path):
+                return path
+        return None
+
+    def gives(self, port: str, kernel: Kernel, files: Files) -> bool:
+        """Addresses or DHCP in a profile that connects by itself."""
+        texts = [text_of(files[path]) for path in self._profiles(port, kernel, files)]
+        asking = [text for text in texts if keyfile.value(text, "connection", "autoconnect") != "false"]
+        methods = [keyfile.value(text, section, "method") for text in asking for section in ("ipv4", "ipv6")]
+        return any(method in ("auto", "manual", "dhcp") for method in methods)
+
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:
         """A profile of the bridge and of each port; the profiles that ports had no longer connect by themselves."""
         wanted = target.written

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the nestbox.virt founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes with a bridge, what its ports get back, and what is refused: removals.yml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.checks import check_removal
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.kernel import Address, Kernel, KernelRoute, Link
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.model import Declaration, Layer3, Port, Route
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Record
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.removal import Return, removal, returns
+from ansible_collections.nestbox.virt.plugins.module_utils._errors import RefusedError
+
+_CASES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("removals.yml").read_text(encoding="utf-8"))
+
+
+def _kernel(case: dict[str, Any]) -> Kernel:
+    links = {name: Link(name, **values) for name, values in case.get("links", {}).items()}
+    dynamic = case.get("dynamic", ())
+    addresses = {
+        name: tuple(Address(text, dynamic=text in dynamic) for text in texts)
+        for name, texts in case.get("addresses", {}).items()
+    }
+    routes = [(dict(row), row["device"]) for row in case.get("routes", ())]
+    found = tuple(
+        KernelRoute(Route(**{key: value for key, value in row.items() if key != "device"}), device)
+        for row, device in routes
+    )
+    return Kernel(links=links, addresses=addresses, routes=found)
+
+
+def _record(case: dict[str, Any]) -> Record | None:
+    said = case.get("record")
+    if said is None:
+        return None
+    taken = {
+        port: Layer3(
+            addresses=tuple(row.get("addresses", ())),
+            dhcp4=row.get("dhcp4", False),
+            routes=tuple(Route(**route) for route in row.get("routes", ())),
+        )
+        for port, row in said.get("taken", {}).items()
+    }
+    ports = tuple(Port(name) for name, link in case["links"].items() if link.get("master") == "br0")
+    written = Declaration("br0", ports=ports)
+    return Record("br0", "networkd", written, taken=taken, adopted=said.get("adopted", False))
+
+
+def _given(case: dict[str, Any]) -> list[Return]:
+    return returns("br0", _kernel(case), _record(case), case.get("held", ()))
+
+
+def _check(case: dict[str, Any]) -> None:
+    files = case.get("files", {})
+    managers = {
+        name: (BACKENDS[name](root="/nonexistent"), {path: text.encode() for path, text in found.items()})
+        for name, found in files.items()
+    }
+    declaration = Declaration("br0", present=False, persist=case.get("persist", "auto"))
+    check_removal(declaration, _kernel(case), _record(case), _given(case), managers)
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_removal(name: str) -> None:
+    case = _CASES[name]
+    if "refused" in case:
+        with pytest.raises(RefusedError) as caught:
+            _check(case)
+        assert case["refused"] in caught.value.message
+        return
+    _check(case)
+    found = removal("br0", _kernel(case), _record(case), _given(case))
+    assert [[row.target, row.verb] for row in found] == case["steps"]
