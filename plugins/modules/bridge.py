@@ -175,8 +175,10 @@ options:
   vlan_filtering:
     description:
       - Whether the bridge tells VLANs apart. The kernel must have C(CONFIG_BRIDGE_VLAN_FILTERING).
-      - Links of which no VLAN is declared are in VLAN 1. systemd-networkd can't take that one from a port, so where
-        VLANs without it are declared, it makes the bridge without a default VLAN, and a guest's tap starts in none.
+      - Ports of which no VLAN is declared, and the bridge itself, are in VLAN 1.
+      - A guest's tap starts in VLAN 1 when every list of VLANs that is declared contains it. When one of them does not,
+        the bridge has no default VLAN, and a tap is in none until somebody puts it into one, as libvirt does from 11.0
+        on. This is so with each manager, and with O(persist=none).
     type: bool
   vlans:
     description: The VLANs of the bridge itself, which is the host's own port.
@@ -302,6 +304,9 @@ bridge:
     vlan_filtering:
       description: Whether it tells VLANs apart.
       type: bool
+    default_vlan:
+      description: The VLAN in which a link starts that comes under it. Null for none.
+      type: int
     multicast_snooping:
       description: Whether multicast goes only to ports that asked for it.
       type: bool

@@ -78,6 +78,9 @@ bridges:
     vlan_filtering:
       description: Whether it tells VLANs apart.
       type: bool
+    default_vlan:
+      description: The VLAN in which a link starts that comes under it. Null for none.
+      type: int
     multicast_snooping:
       description: Whether multicast goes only to ports that asked for it.
       type: bool

@@ -29,6 +29,7 @@ def describe(
         "name": name,
         "up": link.up,
         **settings,
+        "default_vlan": link.default_vlan or None,
         "ports": [
             _port(port, kernel, guests or {}, declared)
             for port in sorted(kernel.ports_of(name), key=lambda port: port.name)

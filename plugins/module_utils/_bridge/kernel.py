@@ -59,6 +59,12 @@ class Link:
     wireless: bool = False
 
     @property
+    def default_vlan(self) -> int | None:
+        """The VLAN that new links under this bridge get, 0 for none; None for a kernel without VLAN filtering."""
+        found: int | None = self.info.get("vlan_default_pvid")
+        return found
+
+    @property
     def settings(self) -> Settings:
         """The settings of a bridge."""
         info = self.info

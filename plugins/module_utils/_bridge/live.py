@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from .commands import Command
 from .kernel import NO_MAC, Address, Kernel, Link, macvlan_of, vxlan_of
-from .model import MACVLAN, PLAIN, VXLAN, Declaration, Layer3, Port, Route, Settings, Vlan, Vxlan
+from .model import DEFAULT_VLAN, MACVLAN, PLAIN, VXLAN, Declaration, Layer3, Port, Route, Vlan, Vxlan
 from .target import Target, is_guest
 
 # option of Settings: the words of `ip link set NAME type bridge`, and how a value is written there
@@ -61,7 +61,8 @@ def differences(target: Target, kernel: Kernel, known: Known | None = None) -> l
     removed = [str(row.before) for row in addresses if row.verb == "remove" and row.target.startswith(own)]
     ports = [port for port in wanted.port_list() if port.kind != PLAIN]
     found = [
-        *_bridge(wanted, target.written.settings, link),
+        *_bridge(wanted, target.written, link),
+        *_default_vlan(wanted, target.written, kernel),
         *_removed_ports(wanted, kernel, known.ours),  # one of them may be what a new port lies on
         *(difference for port in ports for difference in _own_port(port, kernel)),
         *_enslaved(wanted, kernel),
@@ -69,7 +70,7 @@ def differences(target: Target, kernel: Kernel, known: Known | None = None) -> l
         *_removed_routes(wanted, kernel),
         *addresses,
         *_routes(wanted, kernel, removed),
-        *_vlans(wanted, kernel),
+        *_vlans(wanted, target.written, kernel),
         *(difference for port in ports for difference in _remotes(port, kernel)),
     ]
     filtering = wanted.settings.vlan_filtering
@@ -85,14 +86,15 @@ def commands_of(found: Iterable[Difference]) -> list[Command]:
     return list(dict.fromkeys(command for difference in found for command in difference.commands))
 
 
-def _bridge(wanted: Declaration, written: Settings, link: Link | None) -> Iterator[Difference]:
+def _bridge(wanted: Declaration, written: Declaration, link: Link | None) -> Iterator[Difference]:
     name = wanted.name
     what = f"bridge {name}"
     if link is None:
         words: list[str] = []
         for option, (word, text) in _SETTINGS.items():
-            value = getattr(written, option)
+            value = getattr(written.settings, option)
             words += [] if value is None else [word, text(value)]
+        words += [] if written.default_vlan else ["vlan_default_pvid", "0"]
         address = ["address", wanted.settings.mac] if wanted.settings.mac else []
         create = ("ip", "link", "add", "name", name, *address, "type", "bridge", *words)
         after = {option: value for option, value in vars(wanted.settings).items() if value is not None}
@@ -291,20 +293,58 @@ def route_command(verb: str, route: Route, device: str) -> Command:
     return (*words, "dev", device)
 
 
-def _vlans(wanted: Declaration, kernel: Kernel) -> Iterator[Difference]:
+def _says_vlans(wanted: Declaration) -> bool:
+    return any(vlans is not None for vlans in (wanted.vlans, *(port.vlans for port in wanted.port_list())))
+
+
+def _default_vlan(wanted: Declaration, written: Declaration, kernel: Kernel) -> Iterator[Difference]:
+    """The VLAN in which guests' taps start; with it, the kernel moves links that are there, and some have to stay."""
+    link = kernel.links.get(wanted.name)
+    before = link.default_vlan if link else None
+    after = written.default_vlan.number if written.default_vlan else 0
+    if link is None or before in (None, after) or not _says_vlans(wanted):
+        return
+    commands: list[Command] = [
+        ("ip", "link", "set", "dev", link.name, "type", "bridge", "vlan_default_pvid", str(after))
+    ]
+    declared = {port.name: port.vlans for port in wanted.port_list()}
+    for one in (link, *kernel.ports_of(link.name)):
+        words = ("self",) if one is link else ()
+        has = kernel.vlans.get(one.name, ())
+        if after:  # every link without VLAN 1 gets it, and as its first one
+            moved = [vlan for vlan in has if vlan.pvid] if all(vlan.number != after for vlan in has) else []
+            gone = [("bridge", "vlan", "del", "vid", str(after), "dev", one.name, *words)] if moved else []
+        else:  # every link loses what it has by itself
+            said = wanted.vlans if one is link else declared.get(one.name)
+            stays = one is link or one.name in declared or not is_guest(one)
+            moved = [DEFAULT_VLAN] if stays and DEFAULT_VLAN in has and (said is None or DEFAULT_VLAN in said) else []
+            gone = []
+        commands += [*(vlan_command(one.name, vlan, words) for vlan in moved), *gone]
+    yield Difference(f"bridge {link.name}", "default_vlan", before or None, after or None, tuple(commands))
+
+
+def _vlans(wanted: Declaration, written: Declaration, kernel: Kernel) -> Iterator[Difference]:
     rows = [(port.name, port.vlans, ()) for port in wanted.port_list()]
-    for name, after, words in [*rows, (wanted.name, wanted.vlans, ("self",))]:
+    for name, said, words in [*rows, (wanted.name, wanted.vlans, ("self",))]:
+        new = _is_new(name, wanted, kernel)
+        after = written.vlans_to_write(_list_of(name, written)) if new else said
         before = kernel.vlans.get(name, ()) if name in kernel.links else ()
         if after is None or set(before) == set(after):
             continue
         commands = [vlan_command(name, vlan, words) for vlan in after if vlan not in before]
         kept = {vlan.number for vlan in after}
         # the VLAN that a new port gets by itself can't be seen before there is the port
-        gone = {vlan.number for vlan in before} or ({1} if _is_new(name, wanted, kernel) else set())
+        gone = {vlan.number for vlan in before} or ({DEFAULT_VLAN.number} if new else set())
         commands += [
             ("bridge", "vlan", "del", "vid", str(number), "dev", name, *words) for number in sorted(gone - kept)
         ]
         yield Difference(f"link {name}", "vlans", [vars(v) for v in before], [vars(v) for v in after], tuple(commands))
+
+
+def _list_of(name: str, written: Declaration) -> tuple[Vlan, ...] | None:
+    if name == written.name:
+        return written.vlans
+    return next((port.vlans for port in written.port_list() if port.name == name), None)
 
 
 def _is_new(name: str, wanted: Declaration, kernel: Kernel) -> bool:

@@ -29,6 +29,9 @@ class Vlan:
     untagged: bool = False
 
 
+DEFAULT_VLAN = Vlan(1, pvid=True, untagged=True)  # what the kernel gives every link under a bridge at first
+
+
 @dataclass(frozen=True)
 class Vxlan:
     """A tunnel: a list of peers, or a multicast group on `device`."""
@@ -133,6 +136,20 @@ class Declaration:
     def port_list(self) -> tuple[Port, ...]:
         """The ports, or none."""
         return self.ports or ()
+
+    @property
+    def default_vlan(self) -> Vlan | None:
+        """The VLAN of links of which none is declared, such as guests' taps: VLAN 1, unless a declared list lacks it.
+
+        networkd takes no VLAN from a link, so VLAN 1 would be in every list after a reboot; thus one rule for all.
+        """
+        lists = [self.vlans, *(port.vlans for port in self.port_list())]
+        numbers = [{vlan.number for vlan in vlans} for vlans in lists if vlans is not None]
+        return DEFAULT_VLAN if all(DEFAULT_VLAN.number in found for found in numbers) else None
+
+    def vlans_to_write(self, vlans: tuple[Vlan, ...] | None) -> tuple[Vlan, ...] | None:
+        """The list of one link for a file: a declared link that starts in no VLAN has to be put into its first one."""
+        return (DEFAULT_VLAN,) if vlans is None and self.default_vlan is None else vlans
 
 
 def check_name(name: str, option: str) -> str:

@@ -39,7 +39,10 @@ def call(command: Sequence[str], *, text: str | None = None, timeout_s: float = 
 
 
 def read_state(scope: Collection[str]) -> State:
-    """Links, addresses, routes of all tables, rules and VLANs; `scope` names the links that are looked at closely."""
+    """Links, addresses, routes of all tables, rules and VLANs; `scope` names the links that are looked at closely.
+
+    The VLANs of guests' taps are in it as well: they change when the bridge has another default VLAN.
+    """
     links = {entry["ifname"]: entry for entry in _json("ip", "-json", "-details", "link", "show")}
     return {
         "scope": sorted(scope),
@@ -54,7 +57,7 @@ def read_state(scope: Collection[str]) -> State:
         "vlans": {
             entry["ifname"]: entry.get("vlans", [])
             for entry in _json("bridge", "-json", "vlan", "show")
-            if entry.get("ifname") in scope
+            if entry.get("ifname") in scope or links.get(entry.get("ifname"), {}).get("master") in scope
         },
         "fdb": [line for line in _lines("bridge", "fdb", "show") if _is_remote(line, scope)],
         "sysctls": {path: value for name in scope for path, value in _sysctls(name)},

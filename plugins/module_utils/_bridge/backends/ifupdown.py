@@ -217,12 +217,12 @@ def _hooks(wanted: Declaration) -> Iterator[str]:
         yield f"up ip link set dev {port.name} up{mtu}"
     if said.multicast_snooping is not None:
         yield f"up ip link set dev {name} type bridge mcast_snooping {int(said.multicast_snooping)}"
+    if wanted.default_vlan is None:
+        yield f"up ip link set dev {name} type bridge vlan_default_pvid 0"
     rows = [(port.name, port.vlans, ()) for port in wanted.port_list()]
     for link, vlans, words in [*rows, (name, wanted.vlans, ("self",))]:
-        for vlan in vlans or ():
+        for vlan in wanted.vlans_to_write(vlans) or ():
             yield f"up {' '.join(vlan_command(link, vlan, words))}"
-        if vlans is not None and not any(vlan.number == 1 for vlan in vlans):
-            yield f"up bridge vlan del vid 1 dev {' '.join((link, *words))} || true"
     if said.vlan_filtering is not None:
         yield f"up ip link set dev {name} type bridge vlan_filtering {int(said.vlan_filtering)}"
     for port in wanted.port_list():

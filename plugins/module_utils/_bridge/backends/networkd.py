@@ -39,7 +39,6 @@ _ENABLED = (
 _FIRST = f"00-{MARK}-"
 _YES = ("1", "yes", "true", "on")
 _DHCP = {"yes": (True, True), "ipv4": (True, False), "ipv6": (False, True)}
-_DEFAULT_VLAN = Vlan(1, pvid=True, untagged=True)
 
 Section = tuple[str, list[tuple[str, str]]]
 
@@ -237,7 +236,7 @@ def _netdev(wanted: Declaration) -> list[Section]:
         ("Priority", said.priority),
         ("AgeingTimeSec", said.ageing),
         ("VLANFiltering", None if said.vlan_filtering is None else _yes(said.vlan_filtering)),
-        ("DefaultPVID", None if _has_default_vlan(wanted) else "none"),
+        ("DefaultPVID", None if wanted.default_vlan else "none"),
         ("MulticastSnooping", None if said.multicast_snooping is None else _yes(said.multicast_snooping)),
     )
     bridge = [(key, str(value)) for key, value in rows if value is not None]
@@ -315,16 +314,8 @@ def _port_network(wanted: Declaration, port: Port) -> list[Section]:
     return [("Match", [("Name", port.name)]), *mtu, ("Network", network), *peers, *_vlans(wanted, port.vlans)]
 
 
-def _has_default_vlan(wanted: Declaration) -> bool:
-    """Whether every link may start in the kernel's VLAN 1: networkd adds VLANs to it, and takes it from none."""
-    said = [wanted.vlans, *(port.vlans for port in wanted.port_list())]
-    return all(vlans is None or any(vlan.number == _DEFAULT_VLAN.number for vlan in vlans) for vlans in said)
-
-
 def _vlans(wanted: Declaration, vlans: tuple[Vlan, ...] | None) -> Iterator[Section]:
-    """A link of which nothing is said has what the kernel would have given it."""
-    unsaid = () if _has_default_vlan(wanted) else (_DEFAULT_VLAN,)
-    for vlan in unsaid if vlans is None else vlans:
+    for vlan in wanted.vlans_to_write(vlans) or ():
         rows = [("VLAN", str(vlan.number))]
         rows += [("EgressUntagged", str(vlan.number))] if vlan.untagged else []
         rows += [("PVID", str(vlan.number))] if vlan.pvid else []

@@ -182,7 +182,7 @@ class NetworkManager(Backend):
             text = keyfile.with_value(text, "connection", key, value)
         for section in ("ipv4", "ipv6", "proxy"):
             text = keyfile.without_section(text, section)
-        for section, rows in _port_vlans(port):
+        for section, rows in _port_vlans(port, wanted):
             for key, value in rows:
                 text = keyfile.with_value(text, section, key, value)
         yield paths[0], bytes_of(text)
@@ -230,8 +230,9 @@ def _bridge(wanted: Declaration) -> Iterator[tuple[str, Rows]]:
         ("vlan-filtering", said.vlan_filtering),
     )
     bridge = [(key, str(value).lower()) for key, value in rows if value is not None]
-    if wanted.vlans is not None:
-        bridge.append(("vlans", _vlans(wanted.vlans)))
+    bridge += [] if wanted.default_vlan else [("vlan-default-pvid", "0")]
+    vlans = wanted.vlans_to_write(wanted.vlans)
+    bridge += [] if vlans is None else [("vlans", _vlans(vlans))]
     yield "bridge", bridge
     yield "ipv4", _ip(wanted.layer3, 4)
     yield "ipv6", _ip(wanted.layer3, 6)
@@ -302,11 +303,12 @@ def _port(port: Port, wanted: Declaration) -> Iterator[tuple[str, Rows]]:
             ("parent", tunnel.device),
         )
         yield "vxlan", [(key, str(value)) for key, value in rows if value is not None]
-    yield from _port_vlans(port)
+    yield from _port_vlans(port, wanted)
 
 
-def _port_vlans(port: Port) -> Iterator[tuple[str, Rows]]:
-    yield "bridge-port", [] if port.vlans is None else [("vlans", _vlans(port.vlans))]
+def _port_vlans(port: Port, wanted: Declaration) -> Iterator[tuple[str, Rows]]:
+    vlans = wanted.vlans_to_write(port.vlans)
+    yield "bridge-port", [] if vlans is None else [("vlans", _vlans(vlans))]
 
 
 def _vlans(vlans: tuple[Vlan, ...]) -> str:
