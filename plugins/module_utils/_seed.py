@@ -10,13 +10,13 @@ import grp
 import os
 import pwd
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Callable
 
 from ._errors import DeclarationError, NotFoundError, RefusedError, SystemFailure
+from ._files import sync_directory, write_whole
 from ._nocloud import LABEL, Documents, advice, build_iso, read_iso, render
 from ._plan import Plan, Step
 from ._resource import Resource
@@ -154,23 +154,8 @@ class SeedResource(Resource["SeedFile | None"]):
 
     def _write(self, uid: int, gid: int) -> None:
         """The image appears under its name complete and with its final rights, or not at all."""
-        image = build_iso(self.documents)
-        directory = os.path.dirname(self.path)
         with _system_errors(f"{self.path} can't be written"):
-            handle, temporary = tempfile.mkstemp(dir=directory, prefix=".nestbox-seed-")  # mode 0600, O_EXCL
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(image)
-                    file.flush()
-                    if (uid, gid) != (os.geteuid(), os.getegid()):
-                        os.fchown(file.fileno(), uid, gid)
-                    os.fchmod(file.fileno(), self.mode)
-                    os.fsync(file.fileno())
-                os.replace(temporary, self.path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
-            _sync_directory(directory)
+            write_whole(self.path, build_iso(self.documents), self.mode, (uid, gid), keep_rights=False)
 
     def _permit(self, uid: int, gid: int) -> None:
         with _system_errors(f"The owner and mode of {self.path} can't be changed"):
@@ -185,7 +170,7 @@ class SeedResource(Resource["SeedFile | None"]):
     def _remove(self) -> None:
         with _system_errors(f"{self.path} can't be removed"):
             os.unlink(self.path)
-            _sync_directory(os.path.dirname(self.path))
+            sync_directory(os.path.dirname(self.path))
 
 
 def _outline(documents: Documents, mode: int, *, before: Documents | None = None) -> str:
@@ -230,15 +215,6 @@ def _name(number: int, look_up: Callable[[int], str]) -> str:
         return look_up(number)
     except KeyError:
         return str(number)
-
-
-def _sync_directory(directory: str) -> None:
-    """Makes the new name survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -166,7 +166,7 @@ def test_no_other_user_can_read_it_at_any_instant(directory: Path) -> None:
     subprocess.run([strace, "-f", "-e", calls, "-o", log, sys.executable, "-c", program, paths, seed], check=True)
     lines = [line for line in log.read_text().splitlines() if str(directory) in line or "fch" in line]
     made = [line for line in lines if "O_CREAT" in line]
-    assert len(made) == 1 and ".nestbox-seed-" in made[0] and ", 0600)" in made[0] and "O_EXCL" in made[0]
+    assert len(made) == 1 and ".nestbox-" in made[0] and ", 0600)" in made[0] and "O_EXCL" in made[0]
     assert all(", 0600)" in line for line in lines if "chmod" in line)
     assert any("rename" in line for line in lines)
     status = Path(seed).stat()

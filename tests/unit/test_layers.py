@@ -24,14 +24,15 @@ MAY_IMPORT = {
     "_plan": {"_errors"},
     "_argspec": {"_errors"},
     "_deps": {"_errors"},
+    "_files": set(),
     "_resource": {"_plan", "_errors"},
     "_xml": {"_xml", "_deps", "_errors", "_units"},
     "_libvirt": {"_libvirt", "_xml", "_plan", "_resource", "_errors", "_units", "_deps", "_argspec"},
     "_nocloud": {"_errors", "_deps"},
     "_hypervisor": {"_hypervisor", "_kmod", "_libvirt", "_xml", "_errors", "_deps"},
-    "_kmod": {"_kmod", "_libvirt", "_xml", "_plan", "_resource", "_errors", "_deps"},
-    "_seed": {"_nocloud", "_plan", "_resource", "_errors", "_argspec"},
-    "_bridge": {"_bridge", "_plan", "_resource", "_errors", "_argspec", "_deps", "_libvirt"},
+    "_kmod": {"_kmod", "_libvirt", "_xml", "_plan", "_resource", "_errors", "_deps", "_files"},
+    "_seed": {"_nocloud", "_plan", "_resource", "_errors", "_argspec", "_files"},
+    "_bridge": {"_bridge", "_files", "_plan", "_resource", "_errors", "_argspec", "_deps", "_libvirt"},
     "_fetch": {"_argspec", "_errors", "_libvirt"},
     "_switch": {"_switch"},
     "_guard": {"_switch", "_plan", "_errors"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
 # what stands beside them is local work, without libvirt and without Ansible
 MAY_IMPORT_OTHERWISE = {"_errors", "_units", "_plan", "_resource", "_argspec", "_deps"}
 # parts that import nothing beyond the standard library, and what comes in only through _deps.py
-PURE = ("_xml", "_units", "_plan", "_errors", "_resource", "_switch")
+PURE = ("_xml", "_units", "_plan", "_errors", "_resource", "_switch", "_files")
 ONLY_IN_DEPS = {"lxml", "libvirt", "libvirt_qemu"}
 MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 45

@@ -18,10 +18,6 @@ from .removal import Return, plain_ports
 _UNFIT_KINDS = {
     "bridge": "is a bridge itself, and a bridge can't be a port of another one",
     "ipvlan": "is an ipvlan link, which has no MAC of its own",
-    "wireguard": "is a tunnel without Ethernet frames",
-    "sit": "is a tunnel without Ethernet frames",
-    "gre": "is a tunnel without Ethernet frames",
-    "ipip": "is a tunnel without Ethernet frames",
 }
 
 
@@ -138,8 +134,8 @@ def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
         if port.kind == PLAIN:
             raise _missing(port.name, f"The bridge {declaration.name} was to have the port {port.name}", kernel)
         return
-    if link.name == "lo" or link.kind in _UNFIT_KINDS:
-        reason = _UNFIT_KINDS.get(link.kind or "", "is the loopback link")
+    if link.kind in _UNFIT_KINDS or not link.ethernet:
+        reason = _UNFIT_KINDS.get(link.kind or "", "has no Ethernet frames")
         raise ConflictError(f"The port {port.name} {reason}. Name another link.")
     if link.wireless:
         raise UnsupportedError(
@@ -154,6 +150,12 @@ def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
         )
     _check_free(link, declaration, kernel)
     _check_loop(link, declaration, kernel)
+    mtu = declaration.settings.mtu
+    if mtu and link.max_mtu and mtu > link.max_mtu:
+        raise UnsupportedError(
+            f"The bridge {declaration.name} was to have an mtu of {mtu} bytes with its ports, and {link.name} takes at "
+            f"most {link.max_mtu}. Give a smaller mtu."
+        )
 
 
 def _check_free(link: Link, declaration: Declaration, kernel: Kernel) -> None:

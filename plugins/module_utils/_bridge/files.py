@@ -1,15 +1,14 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configuration files: written whole or not at all. Private to this collection."""
+"""Configuration files, with errors that a user can read. Private to this collection."""
 
 from __future__ import annotations
 
 import os
-import stat
-import tempfile
 
 from .._errors import SystemFailure
+from .._files import sync_directory, write_whole
 
 
 def read_file(path: str) -> bytes | None:
@@ -31,7 +30,7 @@ def write_file(path: str, content: bytes | None, mode: int) -> None:
             _remove(path)
             return
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        _replace(path, content, mode)
+        write_whole(path, content, mode)
     except OSError as error:
         raise _failure(path, "written", error) from error
 
@@ -47,43 +46,16 @@ def check_writable(path: str) -> None:
         )
 
 
-def _replace(path: str, content: bytes, mode: int) -> None:
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".nestbox-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if os.path.exists(path):
-                old = os.stat(path)
-                mode = stat.S_IMODE(old.st_mode)
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    _sync(os.path.dirname(path))
-
-
 def _remove(path: str) -> None:
     try:
         os.unlink(path)
     except FileNotFoundError:
         return
     directory = os.path.dirname(path)
-    _sync(directory)
+    sync_directory(directory)
     # networkd's directory of drop-ins for one file; others are the distribution's
     if directory.endswith(".network.d") and not os.listdir(directory):
         os.rmdir(directory)
-
-
-def _sync(directory: str) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _failure(path: str, what: str, error: OSError) -> SystemFailure:

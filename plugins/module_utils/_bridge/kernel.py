@@ -57,6 +57,8 @@ class Link:
     info: Mapping[str, Any] = field(default_factory=dict)
     physical: bool = False
     wireless: bool = False
+    ethernet: bool = True  # its frames have MACs
+    max_mtu: int | None = None
 
     @property
     def default_vlan(self) -> int | None:
@@ -177,6 +179,8 @@ def _link(entry: dict[str, Any]) -> Link:
         alternative_names=tuple(entry.get("altnames", ())),
         info=info.get("info_data", {}),
         physical=os.path.exists(os.path.join(directory, "device")),
+        ethernet=entry.get("link_type", "ether") == "ether",
+        max_mtu=entry.get("max_mtu") or None,
         wireless=os.path.exists(os.path.join(directory, "phy80211")),
     )
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import Union
 
@@ -13,6 +14,9 @@ from .._errors import DeclarationError
 
 PLAIN, MACVLAN, VXLAN = "plain", "macvlan", "vxlan"
 MAX_NAME = 15  # IFNAMSIZ of the kernel, less its final zero
+# the kernel takes more, but names stand in commands and in files of several formats
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_NOT_NAMES = ("all", "default")  # the kernel's directories of settings for every link
 DEFAULT_VXLAN_PORT = 4789  # IANA; the kernel's own default (8472) is older than the RFC
 
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
@@ -154,15 +158,15 @@ class Declaration:
 
 def check_name(name: str, option: str) -> str:
     """A name that the kernel takes for a link."""
-    wrong = not name or name in (".", "..") or any(sign in name for sign in "/: \t\n%") or not name.isprintable()
-    if wrong:
+    if not _NAME.fullmatch(name) or name in _NOT_NAMES:
         raise DeclarationError(
-            f"{option} was given as {name!r}, which is no name of a network link. Use letters, digits, dashes and dots."
+            f"{option} was given as {name!r}, which is no name of a network link. Use letters and digits, and after "
+            "the first one also dashes, dots and underscores."
         )
-    if len(name.encode()) > MAX_NAME:
+    if len(name) > MAX_NAME:
         raise DeclarationError(
-            f"{option} was given as {name!r}, which has {len(name.encode())} characters. Linux takes at most "
-            f"{MAX_NAME}: choose a shorter name."
+            f"{option} was given as {name!r}, which has {len(name)} characters. Linux takes at most {MAX_NAME}: choose "
+            "a shorter name."
         )
     return name
 
@@ -170,7 +174,7 @@ def check_name(name: str, option: str) -> str:
 def parse_address(text: str) -> str:
     """An address with its prefix length, in its plain spelling."""
     try:
-        if "/" not in text:
+        if "/" not in text or "%" in text:
             raise ValueError(text)
         address = ipaddress.ip_interface(text)
     except ValueError:
@@ -185,41 +189,61 @@ def parse_address(text: str) -> str:
         raise DeclarationError(
             f"addresses has {text!r}, which is no address of a single host in {network}. Give the host's own address."
         )
+    if address.version == 6 and address.is_link_local:
+        raise DeclarationError(f"addresses has {text!r}, and link-local addresses come by themselves. Take it out.")
     return str(address)
 
 
-def parse_ip(text: str, option: str) -> str:
-    """An address without a prefix length."""
+def parse_ip(text: str, option: str, *, group: bool = False) -> str:
+    """An address without a prefix length: of a single host, or of a multicast group."""
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text) if "%" not in text else None
     except ValueError:
-        raise DeclarationError(f"{option} was given as {text!r}, which is no IPv4 or IPv6 address.") from None
+        address = None
+    if address is None:
+        raise DeclarationError(
+            f"{option} was given as {text!r}, which is no IPv4 or IPv6 address. Give one such as 198.51.100.1, without "
+            "a prefix length."
+        )
+    if address.is_unspecified or address.is_multicast is not group:
+        kind = "a multicast group, such as 239.1.1.1" if group else "a single host"
+        raise DeclarationError(f"{option} was given as {text!r}. Give the address of {kind}.")
+    return str(address)
 
 
 def parse_network(text: str) -> str:
     """The target of a route."""
     try:
-        return str(ipaddress.ip_network(text, strict=True))
+        network = ipaddress.ip_network(text, strict=True)
     except ValueError as error:
         raise DeclarationError(
             f"routes has to: {text!r}, which is no network ({error}). Give one such as 203.0.113.0/24."
         ) from None
+    if network.is_link_local or network.is_multicast or network.is_loopback:
+        raise DeclarationError(f"routes has to: {text!r}, whose routes the kernel makes by itself. Take it out.")
+    return str(network)
 
 
-def check_gateway(gateway: str, option: str, addresses: tuple[str, ...] | None) -> None:
-    """A gateway has to lie in a network of one of the addresses; link-local ones always can be reached."""
+def check_gateway(gateway: str, option: str, addresses: tuple[str, ...], near: tuple[str, ...] = ()) -> None:
+    """A router has to be within reach: in a network of an address, or one on the link (`near`), or link-local."""
     ip = ipaddress.ip_address(gateway)
-    if addresses is None or ip.is_link_local:
+    if ip.is_link_local or any(ip in ipaddress.ip_network(network) for network in near):
         return
     own = [ipaddress.ip_interface(address) for address in addresses]
     if any(ip == address.ip for address in own):
         raise DeclarationError(
             f"{option} was given as {gateway}, which is the bridge's own address. Give the router's."
         )
-    if not any(ip in address.network for address in own):
+    inside = [address.network for address in own if ip in address.network]
+    if not inside:
         networks = ", ".join(str(address.network) for address in own if address.version == ip.version) or "none"
         raise DeclarationError(
             f"{option} was given as {gateway}, which lies in no network of addresses (of IPv{ip.version}: "
             f"{networks}). The "
             f"host could not reach it. Correct one of them."
+        )
+    ends = [(net.network_address, net.broadcast_address) for net in inside if net.prefixlen < net.max_prefixlen - 1]
+    if ip.version == 4 and any(ip in pair for pair in ends):
+        raise DeclarationError(
+            f"{option} was given as {gateway}, which is no address of a single host in {inside[0]}. Give the router's."
         )

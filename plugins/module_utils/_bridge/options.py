@@ -27,7 +27,6 @@ from .model import (
     Settings,
     Vlan,
     Vxlan,
-    check_gateway,
     check_name,
     parse_address,
     parse_ip,
@@ -98,12 +97,14 @@ SPEC = ArgumentSpec(
 # option: least, greatest, what the numbers are
 _RANGES = {
     "forward_delay": (0, 30, "seconds"),
-    "priority": (0, 65535, "the bridge's STP priority"),
+    "priority": (0, 61440, "in steps of 4096"),
     "ageing": (0, 1_000_000, "seconds"),
     "mtu": (68, 65535, "bytes"),
     "timeout": (0, 3600, "seconds"),
     "confirm_timeout": (0, 3600, "seconds"),
 }
+_PRIORITY_STEP = 4096
+_LOCAL_TABLE = 255
 _KIND_OPTIONS = {
     PLAIN: (),
     MACVLAN: ("device", "mode"),
@@ -115,6 +116,11 @@ def parse(params: dict[str, Any]) -> Declaration:
     """The declaration; raises DeclarationError."""
     for option, (least, greatest, unit) in _RANGES.items():
         _check_range(option, params.get(option), least, greatest, unit)
+    if (params["priority"] or 0) % _PRIORITY_STEP:
+        raise DeclarationError(
+            f"priority was given as {params['priority']}. Give a multiple of {_PRIORITY_STEP}, such as 32768: the "
+            "other bits are the VLAN's (IEEE 802.1D)."
+        )
     name = check_name(params["name"], "name")
     ports = None if params["ports"] is None else tuple(_port(port, name) for port in params["ports"])
     declaration = Declaration(
@@ -135,22 +141,20 @@ def parse(params: dict[str, Any]) -> Declaration:
 def _settings(params: dict[str, Any]) -> Settings:
     mac = params["mac"]
     if mac is not None:
-        if not re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", mac) or int(mac[:2], 16) & 1:
+        well_formed = re.fullmatch(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", mac)
+        if not well_formed or int(mac[:2], 16) & 1 or not mac.strip("0:"):
             raise DeclarationError(f"mac was given as {mac!r}. Give a unicast address such as 52:54:00:12:34:56.")
         mac = mac.lower()
-    if params["stp"] and params["forward_delay"] is not None and params["forward_delay"] < 2:
-        raise DeclarationError(
-            f"forward_delay was given as {params['forward_delay']} seconds. With stp the kernel takes 2 to 30."
-        )
     names = ("stp", "forward_delay", "priority", "ageing", "mtu", "vlan_filtering", "multicast_snooping")
     return Settings(mac=mac, **{option: params[option] for option in names})
 
 
 def _layer3(params: dict[str, Any]) -> Layer3:
     addresses = None if params["addresses"] is None else tuple(parse_address(text) for text in params["addresses"])
-    for number, address in enumerate(addresses or ()):
-        if address in (addresses or ())[:number]:
-            raise DeclarationError(f"addresses has {address} twice. Take one of them out.")
+    hosts = [address.partition("/")[0] for address in addresses or ()]
+    twice = next((host for host in hosts if hosts.count(host) > 1), None)
+    if twice:
+        raise DeclarationError(f"addresses has {twice} twice. Take one of them out.")
     servers = params["dns_servers"]
     search = params["dns_search"]
     return Layer3(
@@ -179,21 +183,31 @@ def _routes(params: dict[str, Any]) -> tuple[Route, ...] | None:
             continue
         gateway = parse_ip(params[option], option)
         if ipaddress.ip_address(gateway).version != version:
-            raise DeclarationError(f"{option} was given as {gateway}, which is no IPv{version} address.")
+            raise DeclarationError(f"{option} was given as {gateway}, which is no IPv{version} address. Give one.")
         if any(route.default and route.version == version and route.metric is None for route in found):
             raise DeclarationError(f"{option} and a route to {to} were both given. Leave one of them out.")
         found.append(Route(to, gateway))
-    silent = params["routes"] is None and not found
-    return None if silent else tuple(dict.fromkeys(found))
+    routes = tuple(dict.fromkeys(found))
+    keys = [(route.to, route.metric, route.table) for route in routes]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice:
+        raise DeclarationError(f"routes has {twice[0]} twice. Take one of them out, or give them different metrics.")
+    return None if params["routes"] is None and not found else routes
 
 
 def _route(options: dict[str, Any]) -> Route:
     to = parse_network(options["to"])
     via = None if options["via"] is None else parse_ip(options["via"], "via")
     if via is not None and ipaddress.ip_address(via).version != ipaddress.ip_network(to).version:
-        raise DeclarationError(f"The route to {to} has via: {via}, which is of the other IP version.")
+        raise DeclarationError(
+            f"The route to {to} has via: {via}, which is of the other IP version. Give a router of its."
+        )
     _check_range("metric", options["metric"], 0, 2**32 - 1, "the route's metric")
     _check_range("table", options["table"], 1, 2**32 - 1, "the number of a routing table")
+    if options["table"] == _LOCAL_TABLE:
+        raise DeclarationError(
+            f"The route to {to} has table: {_LOCAL_TABLE}, which is the kernel's own. Give another one."
+        )
     return Route(to, via, options["metric"] or None, None if options["table"] == 254 else options["table"])
 
 
@@ -232,17 +246,15 @@ def _vxlan(name: str, options: dict[str, Any], bridge: str) -> Vxlan:
     _check_range("id", options["id"], 0, 2**24 - 1, "the VXLAN network identifier")
     _check_range("port", options["port"], 1, 65535, "a UDP port")
     remotes = tuple(parse_ip(text, "remotes") for text in options["remotes"] or [])
-    group = None if options["group"] is None else parse_ip(options["group"], "group")
+    group = None if options["group"] is None else parse_ip(options["group"], "group", group=True)
     local = None if options["local"] is None else parse_ip(options["local"], "local")
     device = None if options["device"] is None else check_name(options["device"], "ports.device")
     if bool(remotes) == bool(group):
         raise DeclarationError(f"The port {name} is of kind vxlan. Give either remotes (the other hosts) or group.")
-    if group and (not ipaddress.ip_address(group).is_multicast or device is None):
-        raise DeclarationError(f"The port {name} has the group {group}. Give a multicast address, and device with it.")
-    if any(ipaddress.ip_address(remote).is_multicast or remote == local for remote in remotes):
-        raise DeclarationError(
-            f"The port {name} has remotes {', '.join(remotes)}. Give the addresses of the other hosts."
-        )
+    if group and device is None:
+        raise DeclarationError(f"The port {name} has the group {group}. Give device with it, the link to send over.")
+    if local in remotes:
+        raise DeclarationError(f"The port {name} has {local} as local and in remotes. Take it out of the latter.")
     if len({ipaddress.ip_address(ip).version for ip in (*remotes, group, local) if ip}) > 1:
         raise DeclarationError(f"The port {name} mixes IPv4 and IPv6. A tunnel has one of them.")
     if device in (name, bridge):
@@ -304,14 +316,3 @@ def _check_together(declaration: Declaration) -> None:
     vlans = [declaration.vlans, *(port.vlans for port in declaration.port_list())]
     if declaration.settings.vlan_filtering is False and any(vlans):
         raise DeclarationError("VLANs were given with vlan_filtering: false, where they have no effect. Turn it on.")
-    if said.routes:
-        _check_routes(said)
-
-
-def _check_routes(said: Layer3) -> None:
-    """Each route has a way to its gateway through the bridge, unless DHCP or an advertisement may bring it."""
-    dynamic = {4: bool(said.dhcp4), 6: bool(said.dhcp6 or said.accept_ra)}
-    for route in said.routes or ():
-        if route.via is not None and not dynamic[route.version]:
-            option = f"gateway{route.version}" if route.default else f"via of the route to {route.to}"
-            check_gateway(route.via, option, said.addresses)

@@ -15,6 +15,7 @@ from .._resource import GuardedResource
 from .apply import Application, file_changes
 from .backends import Backend, Change, Files, shown
 from .checks import check, check_removal, check_rights, check_unmanaged
+from .consistency import check_whole
 from .describe import describe
 from .edits import take_back
 from .files import check_writable, read_file
@@ -134,6 +135,7 @@ class BridgeResource(GuardedResource[Current]):
         base = base_files(current)
         target = self._target(current, backend, base)
         check_silence(target, current.kernel)
+        check_whole(self.declaration, target.written)
         rendered = backend.render(target, current.kernel, files_of(backend, current, base)) if backend else {}
         edits = {path: Edit(base.get(path), content) for path, content in rendered.items() if base.get(path) != content}
         wanted = {path: base.get(path) for path in (current.record.edits if current.record else ())}

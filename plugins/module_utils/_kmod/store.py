@@ -1,16 +1,15 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of /etc, written whole or not at all. Private to this collection."""
+"""Files of /etc as steps. Private to this collection."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from .._errors import SystemFailure
+from .._files import write_whole
 from .._plan import Step
 from .files import Host
 from .parser import ENCODING
@@ -49,28 +48,8 @@ def _store(place: Path, data: bytes | None) -> None:
             place.unlink(missing_ok=True)
         else:
             place.parent.mkdir(mode=0o755, exist_ok=True)
-            _write(place.resolve(), data)
+            write_whole(str(place.resolve()), data, _NEW_FILE_MODE)
     except OSError as error:
         raise SystemFailure(
             f"{place} can't be written: {os.strerror(error.errno or 0)}.", details={"errno": error.errno}
         ) from error
-
-
-def _write(place: Path, data: bytes) -> None:
-    """The new content appears under the old name with the old owner, mode and label."""
-    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=".nestbox-")  # kmod reads no name with a dot in front
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), _NEW_FILE_MODE)
-            if place.exists():
-                status = place.stat()
-                os.fchown(file.fileno(), status.st_uid, status.st_gid)
-                shutil.copystat(place, temporary)
-                os.utime(temporary)  # it is as new as its content
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, place)
-    except BaseException:
-        os.unlink(temporary)
-        raise
