@@ -12,7 +12,8 @@ from typing import Any
 from .._deps import libvirt
 from .._errors import ConnectionFailed, MissingDependency, StepFailed, VirtError
 from .._libvirt.connection import Connection
-from .._libvirt.errors import is_code, libvirt_errors
+from .._libvirt.domain_lookup import find_domain
+from .._libvirt.errors import libvirt_errors
 
 # libvirt writes its own XML in one way
 _DOMAIN_TYPE = re.compile(r"^<domain type='kvm'[ >]", re.MULTILINE)
@@ -56,16 +57,6 @@ def _guest(domain: Any) -> Guest | None:
         return None
 
 
-def _find(connection: Connection, name: str) -> Any:
-    """The domain, or None when there is none any more."""
-    try:
-        return connection.handle.lookupByName(name)
-    except libvirt.libvirtError as error:
-        if is_code(error, "VIR_ERR_NO_DOMAIN"):
-            return None
-        raise
-
-
 @dataclass
 class Stopper:
     """Shuts guests down, and remembers what is needed to start them again."""
@@ -77,7 +68,7 @@ class Stopper:
     def stop(self, guest: Guest) -> None:
         """Presses the power button and waits; raises WaitTimeout when it does not go down."""
         with Connection(self.uri, read_only=False) as connection, libvirt_errors(f"domain {guest.name}"):
-            domain = _find(connection, guest.name)
+            domain = find_domain(connection, guest.name)
             if domain is None:
                 return
             from .._libvirt.domain_power import Power  # its imports cost more than all the rest of this module
@@ -104,7 +95,7 @@ class Stopper:
     def _start(self, guest: Guest, xml: str) -> None:
         flags = libvirt.VIR_DOMAIN_START_PAUSED if guest.paused else 0
         with Connection(self.uri, read_only=False) as connection, libvirt_errors(f"domain {guest.name}"):
-            domain = _find(connection, guest.name)
+            domain = find_domain(connection, guest.name)
             if domain is None:
                 connection.handle.createXML(xml, flags)
             elif not domain.isActive():

@@ -23,8 +23,9 @@ from .domain_declaration import DomainDeclaration, DomainNames, read_declaration
 from .domain_definition import Definition
 from .domain_facts import describe_one
 from .domain_live import LiveChanges
+from .domain_lookup import find_domain, find_domain_by_uuid
 from .domain_power import Power
-from .domain_state import DomainState, find_domain, find_domain_by_uuid, read_state
+from .domain_state import DomainState, read_state
 from .domain_wait import wait_for
 from .host_facts import HostFacts, read_host_facts
 

@@ -13,7 +13,8 @@ from .._deps import libvirt
 from .._errors import RefusedError, WaitTimeout
 from .._plan import Step
 from .connection import Connection
-from .domain_state import ABSENT, ACTIVE, DomainState, find_domain, power_of
+from .domain_lookup import find_domain
+from .domain_state import ABSENT, ACTIVE, DomainState, power_of
 from .events import Watch
 
 # a guest that is still booting does not hear the power button: it is pressed again this often

@@ -15,8 +15,9 @@ from .._errors import RefusedError
 from .._plan import Plan, Step
 from .._xml.document import parse
 from .connection import Connection
+from .domain_lookup import find_domain
 from .domain_power import Power
-from .domain_state import DomainState, find_domain
+from .domain_state import DomainState
 from .errors import is_code
 from .storage_users import StorageUsers
 

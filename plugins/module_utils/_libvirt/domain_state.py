@@ -58,26 +58,6 @@ class DomainState:
         return self.power in ACTIVE
 
 
-def find_domain(connection: Connection, name: str) -> Any:
-    """libvirt's object for the domain called `name`, or None."""
-    try:
-        return connection.handle.lookupByName(name)
-    except libvirt.libvirtError as error:
-        if is_code(error, "VIR_ERR_NO_DOMAIN"):
-            return None
-        raise
-
-
-def find_domain_by_uuid(connection: Connection, uuid: str) -> Any:
-    """libvirt's object for the domain with this UUID, or None."""
-    try:
-        return connection.handle.lookupByUUIDString(uuid)
-    except libvirt.libvirtError as error:
-        if is_code(error, "VIR_ERR_NO_DOMAIN"):
-            return None
-        raise
-
-
 def power_of(domain: Any) -> str:
     """The domain's state in virsh's words; absent when it is gone."""
     try:

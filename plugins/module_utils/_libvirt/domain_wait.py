@@ -13,7 +13,8 @@ from .._deps import etree, libvirt
 from .._errors import WaitTimeout
 from .connection import Connection
 from .domain_facts import addresses_of
-from .domain_state import ACTIVE, find_domain, power_of
+from .domain_lookup import find_domain
+from .domain_state import ACTIVE, power_of
 from .events import Watch
 
 # libvirt has no event for a lease or an ARP entry: between the events that there are, it is looked at this often
