@@ -12,34 +12,29 @@ import json
 import os
 import subprocess
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
 import ansible
 
 from .daemon import Daemon
+from .guest import Guest, ensure_lan, reserve_address
 from .guest_image import guest_image, make_key, ssh_command
 from .module import Result, parse_answer
 
 _PR_CAPBSET_DROP = 24  # linux/prctl.h
-_ADDRESS = "198.51.100.20"
+_ADDRESS = "198.51.100.150"
 _MAC = "52:54:00:00:65:01"
-_BOOT_TIMEOUT_S = 120
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PLUGINS = ("module_utils", "modules")
 _TREE = "opt/modules"  # where our files are in the guest
 
-_NETWORK = f"""
-<network><name>kernel</name><bridge name='nbt-krn0' stp='off' delay='0'/>
-<ip address='198.51.100.1' netmask='255.255.255.0'><dhcp><host mac='{_MAC}' ip='{_ADDRESS}'/></dhcp></ip></network>
-"""
 _DOMAIN = """
 <domain type='qemu'><name>kernel</name><memory unit='MiB'>512</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='q35'>hvm</type>
 <kernel>{kernel}</kernel><initrd>{initrd}</initrd><cmdline>{cmdline}</cmdline></os>
 <features><acpi/></features><cpu mode='custom' match='exact'><model fallback='allow'>EPYC</model></cpu>
-<devices><interface type='network'><source network='kernel'/><model type='virtio'/><mac address='{mac}'/></interface>
+<devices><interface type='network'><source network='lan'/><model type='virtio'/><mac address='{mac}'/></interface>
 <serial type='pty'><log file='{log}'/></serial></devices></domain>
 """
 _SERVER = (
@@ -53,15 +48,14 @@ class KernelGuest:
 
     def __init__(self, daemon: Daemon, directory: Path, more_cmdline: str = "") -> None:
         self._daemon, self._key, self._directory = daemon, make_key(directory), directory
-        self._log = directory / "console.log"
-        image = guest_image()
+        image, log = guest_image(), directory / "console.log"
         public = base64.b64encode(self._key.with_suffix(".pub").read_bytes().strip()).decode()
         cmdline = f"{image.cmdline} nestbox.ssh_key={public} {more_cmdline}"
-        xml = _DOMAIN.format(kernel=image.kernel, initrd=image.initrd, cmdline=cmdline, mac=_MAC, log=self._log)
-        with daemon.connect() as connection:
-            connection.networkCreateXML(_NETWORK)
-            connection.createXML(xml, 0)
-        self._wait()
+        xml = _DOMAIN.format(kernel=image.kernel, initrd=image.initrd, cmdline=cmdline, mac=_MAC, log=log)
+        ensure_lan(daemon)
+        reserve_address(daemon, _MAC, _ADDRESS)
+        guest = Guest(daemon, xml, name="kernel", mac=_MAC, key=self._key, log=log, address=_ADDRESS)
+        guest.wait("ssh", lambda: daemon.exec(*self._ssh("true"), check=False).returncode == 0)
         self._copy_modules()
         self._server = subprocess.Popen(
             [*daemon.enter_command, *self._ssh("python3", "-c", f'"{_SERVER.format(tree=_TREE)}"')],
@@ -108,13 +102,6 @@ class KernelGuest:
         program, *rest = ssh_command(self._key, _ADDRESS, command)
         keep = [f"ControlPath={self._directory}/ssh", "ControlMaster=auto", "ControlPersist=yes"]
         return [program, *(word for setting in keep for word in ("-o", setting)), *rest]
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + _BOOT_TIMEOUT_S
-        while self._daemon.exec(*self._ssh("true"), check=False).returncode:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"The guest did not come up:\n{self._log.read_text(errors='replace')[-3000:]}")
-            time.sleep(0.2)
 
     def _copy_modules(self) -> None:
         """Ansible's module library, our plugins, and the server that runs them."""
