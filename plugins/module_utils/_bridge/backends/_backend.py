@@ -122,6 +122,11 @@ class Backend:
         return any(os.path.lexists(self.path(path)) for path in paths)
 
 
+def is_made(path: str) -> bool:
+    """Whether a file is ours, or what netplan made of its own."""
+    return any(word in os.path.basename(path) for word in (MARK, "netplan-"))
+
+
 def text_of(content: bytes) -> str:
     """A file as text; what is not UTF-8 survives the way there and back."""
     return content.decode("utf-8", "surrogateescape")

@@ -9,13 +9,12 @@ Private to this collection.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..._deps import yaml
-from ..._errors import SystemFailure, UnsupportedError
+from ..._errors import ConflictError, SystemFailure, UnsupportedError
 from ..commands import Command, find
 from ..kernel import Kernel
 from ..model import MACVLAN, PLAIN, Declaration, Layer3, Port
@@ -44,7 +43,7 @@ _LAYER3 = (
     "optional-addresses",
     "link-local",
 )
-_NETWORK_MANAGER = re.compile(r"^\s*renderer:\s*['\"]?NetworkManager", re.MULTILINE)
+_NETWORKD, _NETWORK_MANAGER = "networkd", "NetworkManager"
 _NO_ADDRESSES = {"dhcp4": False, "dhcp6": False, "accept-ra": False, "link-local": []}
 
 
@@ -58,6 +57,7 @@ class Place:
     start: int
     end: int
     data: Mapping[str, Any]
+    renderer: str | None = None  # of the link, or of its section
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,7 @@ class Netplan(Backend):
         """A file of ours; whatever defines the bridge elsewhere, or addresses of a port, goes."""
         wanted = target.written
         _check(wanted)
+        renderer = self._renderer(wanted, kernel, files)
         changes: Changes = {}
         texts = {path: text_of(content) for path, content in files.items()}
         ids: dict[str, tuple[str, str]] = {}  # port: kind and key of its definition
@@ -125,29 +126,60 @@ class Netplan(Backend):
         for place in self._places(wanted.name, kernel, {path: bytes_of(text) for path, text in texts.items()}):
             texts[place.path] = _emptied(texts[place.path], place)
         changes.update({path: bytes_of(text) for path, text in texts.items() if bytes_of(text) != files[path]})
-        changes[f"{_ETC}/90-{MARK}-{wanted.name}.yaml"] = bytes_of(
-            HEADER.format(name=wanted.name) + _block({"network": _network(wanted, ids)}, 0)
+        changes[_own_path(wanted.name)] = bytes_of(
+            HEADER.format(name=wanted.name) + _block({"network": _network(wanted, ids, renderer)}, 0)
         )
         return changes
 
     def activate(self, change: Change) -> Activation:
-        """netplan checks all files first. networkd is told by itself: `netplan apply` sets up all links anew."""
+        """netplan checks all files first. What renders it is told by itself: `netplan apply` sets up all links anew."""
         remove: tuple[Command, ...] = () if change.present else (("ip", "link", "del", "dev", change.name),)
-        tell: tuple[Command, ...] = (("netplan", "apply"),)
-        if not any(_NETWORK_MANAGER.search(text_of(content)) for content in self.read().values()):
-            links = change.released if not change.present else (*change.ports, *change.released)
-            again = tuple(("networkctl", "reconfigure", link) for link in links)
-            tell = (("networkctl", "reload"), *again)
+        links = change.released if not change.present else (*change.ports, *change.released)
+        if self._is_network_manager(change.name, links):
+            tell, may_fail = _tell_network_manager(change)
+            return Activation(after=(("netplan", "generate"), *tell), may_fail=may_fail)
+        again = tuple(("networkctl", "reconfigure", link) for link in links)
+        tell = (("networkctl", "reload"), *again)
         return Activation(after=(("netplan", "generate"), *remove, *tell), may_fail=remove)
 
     def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
-        """networkd takes what netplan made of the old files; the last one is for NetworkManager."""
+        """What renders the links takes what netplan made of the old files."""
+        links = (*ports, name)
+        if self._is_network_manager(name, links):
+            again: list[Command] = [("nmcli", "--wait", "10", "device", "connect", link) for link in links]
+            return [("netplan", "generate"), ("nmcli", "connection", "reload"), *again]
         again = [("networkctl", "reconfigure", link) for link in (name, *ports)]
-        return [("netplan", "generate"), ("networkctl", "reload"), *again, ("nmcli", "connection", "reload")]
+        return [("netplan", "generate"), ("networkctl", "reload"), *again]
 
     def mode(self, path: str) -> int:  # noqa: ARG002
         """netplan warns of files that others can read."""
         return 0o600
+
+    def _renderer(self, wanted: Declaration, kernel: Kernel, files: Files) -> str | None:
+        """What renders the ports, if that has to be said of the bridge too; raises where they differ."""
+        general = _general_renderer(files)
+        found = {
+            port.name: place.renderer or general
+            for port in wanted.port_list()
+            for place in self._places(port.name, kernel, files)
+        }
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{port} by {renderer}" for port, renderer in found.items())
+            raise ConflictError(
+                f"The bridge {wanted.name} was to have ports that netplan renders differently ({told}). Give them the "
+                "same renderer first."
+            )
+        renderer = next(iter(found.values()), general)
+        return None if renderer == general == _NETWORKD else renderer
+
+    def _is_network_manager(self, name: str, links: Iterable[str]) -> bool:
+        """Whether NetworkManager renders a bridge and its ports, by the files as they are now."""
+        files = self.read()
+        own = files.get(_own_path(name))
+        said = [place for place in _definitions("", text_of(own)) if place.kind == "bridges"] if own else []
+        places = said or [place for link in links for place in self._places(link, Kernel(), files)]
+        renderer = next((place.renderer for place in places if place.renderer), None)
+        return (renderer or _general_renderer(files)) == _NETWORK_MANAGER
 
     def _places(self, name: str, kernel: Kernel, files: Files) -> list[Place]:
         """The definitions of a link, in the order in which netplan reads the files."""
@@ -168,20 +200,54 @@ def _is_for(place: Place, name: str, macs: set[str]) -> bool:
     return by_name or str(match.get("macaddress", "")).lower() in macs
 
 
+def _tell_network_manager(change: Change) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+    """The commands, and those of them that may fail. netplan's profiles are called after its definitions."""
+    nmcli = ("nmcli", "--wait", "0")
+    soft: list[Command] = []
+    up: tuple[Command, ...] = ()
+    if change.present and (change.created or change.lost_lease):
+        up = ((*nmcli, "connection", "up", "id", f"netplan-{change.name}"),)
+        soft = [(*nmcli, "device", "connect", port) for port in change.ports]
+    elif change.present:
+        soft = [("nmcli", "device", "reapply", change.name)]
+    soft += [(*nmcli, "device", "connect", port) for port in change.released]
+    return (("nmcli", "connection", "reload"), *up, *soft), tuple(soft)
+
+
+def _own_path(name: str) -> str:
+    return f"{_ETC}/90-{MARK}-{name}.yaml"
+
+
+def _general_renderer(files: Files) -> str:
+    """The renderer of all links of which none is said: the last file that names one counts."""
+    renderer = _NETWORKD
+    for path in sorted(files, key=lambda path: path.rpartition("/")[2]):
+        tree = _tree(path, yaml().SafeLoader(text_of(files[path])))
+        said = _child(_child(tree, "network"), "renderer")
+        renderer = str(said.value) if said is not None else renderer
+    return renderer
+
+
+def _tree(path: str, loader: Any) -> Any:
+    try:
+        return loader.get_single_node()
+    except yaml().YAMLError as error:
+        raise SystemFailure(f"{path} is no YAML that can be read: {error}. Correct it first.") from error
+
+
 def _definitions(path: str, text: str) -> Iterator[Place]:
     """Every link that a file defines, with its place in the text."""
     loader = yaml().SafeLoader(text)
-    try:
-        tree = loader.get_single_node()
-        network = _child(tree, "network") if tree is not None else None
-        for kind in _KINDS:
-            section = _child(network, kind) if network is not None else None
-            for key, node in getattr(section, "value", None) or ():
-                data = loader.construct_object(node, deep=True)
-                said = data if isinstance(data, dict) else {}
-                yield Place(path, kind, str(key.value), node.start_mark.index, _end(node), said)
-    except yaml().YAMLError as error:
-        raise SystemFailure(f"{path} is no YAML that can be read: {error}. Correct it first.") from error
+    network = _child(_tree(path, loader), "network")
+    for kind in _KINDS:
+        section = _child(network, kind)
+        general = _child(section, "renderer")
+        for key, node in getattr(section, "value", None) or ():
+            data = loader.construct_object(node, deep=True)
+            said = data if isinstance(data, dict) else {}
+            renderer = said.get("renderer") or (general.value if general is not None else None)
+            if node is not general:
+                yield Place(path, kind, str(key.value), node.start_mark.index, _end(node), said, renderer)
 
 
 def _end(node: Any) -> int:
@@ -194,7 +260,7 @@ def _end(node: Any) -> int:
 
 
 def _child(node: Any, name: str) -> Any:
-    pairs = node.value if isinstance(node.value, list) else []
+    pairs = node.value if node is not None and node.id == "mapping" else []
     return next((value for key, value in pairs if key.value == name), None)
 
 
@@ -229,7 +295,8 @@ def _check(wanted: Declaration) -> None:
             )
 
 
-def _network(wanted: Declaration, ids: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _network(wanted: Declaration, ids: Mapping[str, tuple[str, str]], renderer: str | None) -> dict[str, Any]:
+    said = {"renderer": renderer} if renderer else {}
     network: dict[str, Any] = {"version": 2}
     for kind, key in ids.values():
         if kind == "ethernets":  # a link has to be there before it can be named; what it has elsewhere is merged
@@ -238,9 +305,9 @@ def _network(wanted: Declaration, ids: Mapping[str, tuple[str, str]]) -> dict[st
                 network[kind][key]["mtu"] = wanted.settings.mtu
     for port in wanted.port_list():
         if port.vxlan:
-            network.setdefault("tunnels", {})[port.name] = _tunnel(port, wanted)
+            network.setdefault("tunnels", {})[port.name] = {**said, **_tunnel(port, wanted)}
     names = [ids[port.name][1] if port.name in ids else port.name for port in wanted.port_list()]
-    network["bridges"] = {wanted.name: {"interfaces": names, **_bridge(wanted)}}
+    network["bridges"] = {wanted.name: {**said, "interfaces": names, **_bridge(wanted)}}
     return network
 
 

@@ -19,7 +19,7 @@ from ..commands import Command, find, run
 from ..kernel import NO_MAC, Kernel
 from ..model import PLAIN, Declaration, Layer3, Port, Route, Vlan
 from ..target import PortConfiguration, Target
-from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
+from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, is_made, text_of
 
 _ETC = "/etc/systemd/network"
 _DIRECTORIES = (
@@ -79,7 +79,7 @@ class Networkd(Backend):
 
     def defines(self, bridge: str, files: Files) -> str | None:
         """A .netdev of that name."""
-        found = [path for path in files if path.endswith(".netdev") and MARK not in os.path.basename(path)]
+        found = [path for path in files if path.endswith(".netdev") and not is_made(path)]
         names = {path: last(dict_of_lists(parse(text_of(files[path])), "NetDev"), "Name") for path in found}
         return next((path for path, name in names.items() if name == bridge), None)
 

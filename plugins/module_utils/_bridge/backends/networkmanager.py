@@ -16,7 +16,7 @@ from ..kernel import NO_MAC, Kernel, Link
 from ..model import PLAIN, Declaration, Layer3, Port, Route, Vlan
 from ..target import PortConfiguration, Target
 from . import keyfile
-from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
+from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, is_made, text_of
 
 _ETC = "/etc/NetworkManager/system-connections"
 _DIRECTORIES = (_ETC, "/run/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections")
@@ -48,7 +48,7 @@ class NetworkManager(Backend):
         """The profile that is in use, or the one that would be at the next start."""
         state = self._state(port)
         if state is not None:
-            return f"profile {state[1]}" if state[0] >= _ACTIVE and state[1] else None
+            return f"profile {state[1]}" if state[0] >= _ACTIVE and state[1] and not state[2] else None
         return next(iter(self._profiles(port, kernel, files)), None)
 
     def read(self) -> Files:
@@ -77,7 +77,7 @@ class NetworkManager(Backend):
         for path, content in files.items():
             text = text_of(content)
             said = tuple(keyfile.value(text, "connection", key) for key in ("type", "interface-name"))
-            if said == wanted and MARK not in os.path.basename(path):
+            if said == wanted and not is_made(path):
                 return path
         return None
 
@@ -130,17 +130,21 @@ class NetworkManager(Backend):
         """NetworkManager reads no keyfile that others can read, and runs no script that they can write."""
         return 0o755 if path.startswith(_DISPATCHER) else 0o600
 
-    def _state(self, port: str) -> tuple[int, str] | None:
-        """The state of a device and the profile on it; None where NetworkManager does not answer."""
+    def _state(self, port: str) -> tuple[int, str, bool] | None:
+        """The state of a device, the profile on it, and whether netplan wrote that.
+
+        None where NetworkManager does not answer.
+        """
         if self.root != "/" or not self.exists(_RUNNING):
             return None
-        fields = "GENERAL.STATE,GENERAL.CON-UUID"
+        fields = "GENERAL.STATE,GENERAL.CON-UUID,GENERAL.CONNECTION"
         said = run(("nmcli", "--terse", "--fields", fields, "device", "show", port), may_fail=True)
         rows = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
         state = rows.get("GENERAL.STATE", "")
         if not state or "externally" in state:  # somebody else's doing, which it only shows
-            return (0, "")
-        return int(state.split()[0]), rows.get("GENERAL.CON-UUID", "")
+            return (0, "", False)
+        of_netplan = rows.get("GENERAL.CONNECTION", "").startswith("netplan-")
+        return int(state.split()[0]), rows.get("GENERAL.CON-UUID", ""), of_netplan
 
     def _profile_in_use(self, port: str, kernel: Kernel, files: Files) -> str:
         """The text of the profile that a link has now, or would have; empty for one that is in no file."""
