@@ -28,7 +28,7 @@ _UNITS = {
     "networkmanager": "NetworkManager.service",
     "ifupdown": "networking.service",
 }
-_UNITS["netplan"] = _UNITS["networkd"]
+_UNITS.update({"netplan": _UNITS["networkd"], "netplan-nm": _UNITS["networkmanager"]})
 _OTHERS = ("NetworkManager-wait-online.service", "systemd-networkd-wait-online.service", "systemd-networkd.socket")
 
 _FILES = {
@@ -58,6 +58,8 @@ _FILES = {
         ),
     ),
 }
+# the same files with netplan's other renderer
+_FILES["netplan-nm"] = (_FILES["netplan"][0], _FILES["netplan"][1].replace("networkd", "NetworkManager"))
 
 Result = dict[str, Any]
 
@@ -274,7 +276,7 @@ class BridgeHost:
         path, text = _FILES[self.manager]
         masked = sorted({*_UNITS.values(), *_OTHERS} - {_UNITS[self.manager]})
         unit = _UNITS[self.manager]
-        packages = {"netplan"} if self.manager == "netplan" else set()
+        netplan = self.manager.startswith("netplan")
         return "\n".join(
             [
                 "[ -e /configured ] && exec /sbin/init",
@@ -285,7 +287,7 @@ class BridgeHost:
                 f"chmod {600 if self.manager == 'networkmanager' else 644} /{path}",
                 *(f"ln -sf /dev/null /etc/systemd/system/{other}" for other in masked),
                 f"ln -sf /lib/systemd/system/{unit} /etc/systemd/system/multi-user.target.wants/",
-                "" if packages else "rm -f /usr/sbin/netplan /lib/systemd/system-generators/netplan",
+                "" if netplan else "rm -f /usr/sbin/netplan /lib/systemd/system-generators/netplan",
                 "ln -sf /dev/null /etc/systemd/system/dnsmasq.service",
                 "touch /configured; exec /sbin/init",
             ]

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.bridge_host import GOOD, BridgeHost, Result, assert_same
+from tests.bench.bridge_host import ADDRESS, GOOD, ROUTER, BridgeHost, Result, assert_same
 
+# nothing is inherited, but the card had the same address
+DECLARED: Result = {**GOOD, "inherit": False, "addresses": [f"{ADDRESS}/24"], "gateway4": ROUTER}
 # without a DHCP server it waits for a lease, so whoever is to be killed in the middle is there to be killed
 SLOW: Result = {"ports": [{"name": "eth0"}], "dhcp4": True, "timeout": 40, "confirm_timeout": 60}
 
@@ -157,16 +159,16 @@ def test_a_change_that_fails_by_itself_is_undone_at_once(host: BridgeHost) -> No
 
 
 @pytest.mark.parametrize(
-    "variables",
+    ("variables", "declaration"),
     [
-        {"ansible_connection": "containers.podman.podman", "ansible_host": "nbt-switch-faults"},
-        {"ansible_become": True, "ansible_become_method": "ansible.builtin.su"},
+        ({"ansible_connection": "containers.podman.podman", "ansible_host": "nbt-switch-faults"}, GOOD),
+        ({"ansible_become": True, "ansible_become_method": "ansible.builtin.su"}, DECLARED),
     ],
-    ids=["without a network", "become"],
+    ids=["without a network", "become, and addresses that are declared"],
 )
-def test_other_ways_to_the_host_confirm_too(host: BridgeHost, variables: Result) -> None:
+def test_other_ways_to_the_host_confirm_too(host: BridgeHost, variables: Result, declaration: Result) -> None:
     before = host.settled_state()
-    result = host.bridge(variables=variables, **GOOD)
+    result = host.bridge(variables=variables, **declaration)
     assert result["confirmation"]["state"] == "confirmed" and result["changed"], result
     assert host.bridge(variables=variables, state="absent")["confirmation"]["state"] == "confirmed"
     assert_same(host.settled_state(), before)
