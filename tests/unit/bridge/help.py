@@ -23,6 +23,18 @@ def params(options: dict[str, Any]) -> dict[str, Any]:
     return _filled(SPEC.options, {"name": "br0", **options})
 
 
+def written_out(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of a case that is refused, with what `port` and `vxlan` stand for."""
+    options = dict(options)
+    tunnel = options.pop("vxlan", None)
+    port = options.pop("port", None)
+    if tunnel is not None:
+        port = {"name": "vx9", "kind": "vxlan", "id": 9, "remotes": ["203.0.113.8"], **tunnel}
+    if port is not None:
+        options = {"ports": [port], "addresses": [], **options}
+    return options
+
+
 def _filled(spec: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for name, option in spec.items():
