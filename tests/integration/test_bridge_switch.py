@@ -18,6 +18,7 @@ import pytest
 from tests.bench.bridge_host import ADDRESS, GOOD, ROUTER, BridgeHost, Result, assert_same
 
 MANAGERS = ("networkd", "networkmanager", "ifupdown", "netplan")
+SHORT = ("netplan-nm",)  # the way there and back is enough: what else there is, is one of the others'
 STATIC: Result = {"ports": [{"name": "eth0"}], "timeout": 5, "confirm_timeout": 10}
 WRONG = {
     "gateway": {**STATIC, "addresses": [f"{ADDRESS}/24"], "gateway4": "203.0.113.77"},
@@ -36,7 +37,7 @@ def _story(manager: str) -> dict[str, Any]:
         host.start()
         seen["before"] = host.settled_state()
         seen["check"] = (host.bridge(check=True, **GOOD), host.state())
-        for what, declaration in WRONG.items():
+        for what, declaration in () if manager in SHORT else WRONG.items():
             seen[what] = (host.bridge(**declaration), host.settled_state())
         seen["good"] = (host.bridge(**GOOD), host.state())
         seen["again"] = (host.bridge(**GOOD), host.state())
@@ -53,10 +54,10 @@ def _story(manager: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def stories() -> Iterator[dict[str, Future[dict[str, Any]]]]:
     with ThreadPoolExecutor(len(MANAGERS)) as pool:
-        yield {manager: pool.submit(_story, manager) for manager in MANAGERS}
+        yield {manager: pool.submit(_story, manager) for manager in (*MANAGERS, *SHORT)}
 
 
-@pytest.fixture(params=MANAGERS)
+@pytest.fixture(params=(*MANAGERS, *SHORT))
 def story(stories: dict[str, Future[dict[str, Any]]], request: pytest.FixtureRequest) -> dict[str, Any]:
     """What was seen on a manager's host."""
     return stories[request.param].result()
@@ -70,6 +71,7 @@ def step_of(story: dict[str, Any], step: str) -> tuple[Result, Result]:
     return result, state
 
 
+@pytest.mark.parametrize("story", MANAGERS, indirect=True)
 @pytest.mark.parametrize("what", WRONG)
 def test_a_wrong_declaration_comes_back_by_itself(story: dict[str, Any], what: str) -> None:
     result, after = step_of(story, what)
