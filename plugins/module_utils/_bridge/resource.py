@@ -159,7 +159,9 @@ class BridgeResource(GuardedResource[Current]):
         record, kernel = current.record, current.kernel
         name = self.declaration.name
         base = base_files(current)
-        managers = {one: (backend, files_of(backend, current, base)) for one, (backend, _) in current.managers.items()}
+        managers = {
+            one: (backend, files_of(backend, current, base)) for one, (backend, _files) in current.managers.items()
+        }
         backend, files = managers.get(record.manager if record else _NONE, (None, {}))
         held = [port for port in (record.taken if record else ()) if backend and backend.claims(port, kernel, files)]
         given = returns(name, kernel, record, held)
