@@ -13,7 +13,8 @@ import libvirt
 import pytest
 
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.connection import Connection
-from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options import completed, declared
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options import declared
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options.completion import completed
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.host_facts import HostFacts, read_host_facts
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.compare import equal
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.document import parse, to_text

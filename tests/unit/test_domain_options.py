@@ -16,11 +16,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.nestbox.virt.plugins.module_utils._argspec import ArgumentSpec
 from ansible_collections.nestbox.virt.plugins.module_utils._errors import DeclarationError
-from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options import (
-    DOMAIN_OPTIONS,
-    completed,
-    declared,
-)
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options import DOMAIN_OPTIONS, declared
+from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.domain_options.completion import completed
 from ansible_collections.nestbox.virt.plugins.module_utils._libvirt.host_facts import HostFacts
 from ansible_collections.nestbox.virt.plugins.module_utils._xml.document import parse, to_text
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._deps import libvirt
 from .._errors import ConflictError, RefusedError
@@ -18,16 +18,17 @@ from .._xml.document import to_text
 from .._xml.domain_tables import DOMAIN
 from .._xml.merge import without_noise
 from .connection import Connection
-from .domain_checks import missing_sources
 from .domain_declaration import DomainDeclaration, DomainNames, read_declaration, read_names
 from .domain_definition import Definition
 from .domain_facts import describe_one
-from .domain_live import LiveChanges
 from .domain_lookup import find_domain, find_domain_by_uuid
-from .domain_power import Power
 from .domain_state import DomainState, read_state
-from .domain_wait import wait_for
 from .host_facts import HostFacts, read_host_facts
+
+if TYPE_CHECKING:
+    from .domain_power import Power
+
+# Some imports below stand where they are used: each is a cost that a task without that use need not have.
 
 # states in which the domain has a process, so that what is declared can take effect now
 _UP = ("running", "paused", "restarted")
@@ -40,7 +41,6 @@ class DomainResource(Resource[DomainState]):
         self._connection = connection
         self._params = params
         self._names: DomainNames = read_names(params)
-        self._power = Power(connection, self._names.name, params)
         self._restarted = False  # state: restarted is reached once it was done in this run
         self._asked_for_memory = False  # a guest that starts is asked by libvirt itself
         self._not_kept: list[str] = []
@@ -56,7 +56,7 @@ class DomainResource(Resource[DomainState]):
     def plan(self, current: DomainState) -> Plan:
         """Definition, autostart, live changes, power, in this order."""
         if self._params["state"] == "absent":
-            from .domain_removal import Removal  # the import is a cost that other tasks need not have
+            from .domain_removal import Removal
 
             return Removal(self._connection, self._names.name, self._params).plan(current)
         plan = Plan()
@@ -80,6 +80,10 @@ class DomainResource(Resource[DomainState]):
 
     def settle(self) -> bool:
         """Waits for what wait_for names."""
+        if not self._params["wait_for"]:
+            return False
+        from .domain_wait import wait_for
+
         return wait_for(self._connection, self._names.name, self._params)
 
     def describe(self, current: DomainState) -> dict[str, Any] | None:
@@ -90,6 +94,12 @@ class DomainResource(Resource[DomainState]):
     def _host(self) -> HostFacts:
         """The host's capabilities, read once: they do not change in a run."""
         return read_host_facts(self._connection)
+
+    @cached_property
+    def _power(self) -> Power:
+        from .domain_power import Power
+
+        return Power(self._connection, self._names.name, self._params)
 
     def _check_there(self, current: DomainState, declaration: DomainDeclaration) -> None:
         """A domain that does not exist can only be made from a declaration that says something."""
@@ -110,6 +120,8 @@ class DomainResource(Resource[DomainState]):
         if self._params["state"] not in _UP or current.active:
             return
         tree = definition.new() if current.inactive is None else definition.laid_over(current.inactive, current.record)
+        from .domain_checks import missing_sources
+
         missing = missing_sources(self._connection, tree)
         if missing and not self._connection.read_only:
             raise RefusedError(
@@ -156,6 +168,8 @@ class DomainResource(Resource[DomainState]):
         """Adds the live changes that come before the definition, and gives those that come after it."""
         if current.live is None or self._params["state"] in ("stopped", "saved", "restarted"):
             return []
+        from .domain_live import LiveChanges
+
         live, allowed = current.live, bool(self._params["live"])
         changes = LiveChanges(self._connection, current.handle, self._names.name)
         found = changes.plan(
@@ -212,14 +226,8 @@ class DomainResource(Resource[DomainState]):
         if state == "restarted":
             self._plan_restart(current, definition, plan)
             return
-        ways = {
-            "running": self._power.to_running,
-            "paused": self._power.to_paused,
-            "stopped": self._power.to_stopped,
-            "saved": self._power.to_saved,
-        }
-        if state in ways:
-            for step in ways[state](current):
+        if state != "present":
+            for step in self._power.to(state, current):
                 plan.add(step)
         if state == "running" and current.managed_save and any(step.verb == "redefine" for step in plan.steps):
             plan.restart_reasons.append(

@@ -20,9 +20,7 @@ from .._xml.merge import merge, normalise, without_noise
 from .._xml.namespace import NAMESPACE, PREFIX
 from .connection import Connection
 from .domain_declaration import DomainDeclaration, with_passwords
-from .domain_options import completed
 from .domain_record import Record, digest, password_digest, put_record, take_record
-from .domain_schema import check_schema
 from .domain_state import DomainState, take_passwords, without_cookies
 from .errors import is_code
 from .host_facts import HostFacts
@@ -57,11 +55,16 @@ class Definition:
         if self._connection.read_only:
             declared, last = without_cookies(declared), None if last is None else without_cookies(last)
         merged = merge(tree, declared, DOMAIN, last_applied=last, emptied=self._declaration.emptied)
-        return completed(merged, self._params, self._host, normalise(tree, DOMAIN))
+        return self._completed(merged, normalise(tree, DOMAIN))
 
     def new(self) -> Element:
         """The XML of a domain that does not exist yet."""
-        return completed(normalise(self._declaration.tree, DOMAIN), self._params, self._host)
+        return self._completed(normalise(self._declaration.tree, DOMAIN))
+
+    def _completed(self, tree: Element, current: Element | None = None) -> Element:
+        from .domain_options.completion import completed  # a domain that is skipped by its fingerprint needs no import
+
+        return completed(tree, self._params, self._host, current)
 
     def new_text(self) -> str:
         """What libvirt gets to start a transient domain."""
@@ -76,6 +79,8 @@ class Definition:
         """Raises where `tree` is to be validated and is not valid; passwords are not in it, so in no error either."""
         if not self._params.get("validate"):
             return
+        from .domain_schema import check_schema
+
         unknown = check_schema(self._connection, self._declaration.name, to_text(tree))
         if unknown is not None and self._connection.read_only:
             plan.warnings.append(unknown)

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .._deps import libvirt, require
 from .._errors import NotFoundError
 from .._xml.document import parse
 from .connection import Connection
-from .domain_addresses import Addresses
-from .domain_chains import Chains
 from .domain_record import take_record
 from .domain_state import ACTIVE
 from .domain_summary import summary
 from .domain_words import state_words
 from .errors import is_code
+
+if TYPE_CHECKING:
+    from .domain_addresses import Addresses
+    from .domain_chains import Chains
 
 GATHER = ("addresses", "chains", "statistics", "xml")
 
@@ -51,6 +54,8 @@ def addresses_of(connection: Connection, domain: Any) -> list[str]:
     """The addresses of a running domain: leases, agent, ARP."""
     live = parse(domain.XMLDesc())
     described = summary(live, connection.uri)
+    from .domain_addresses import Addresses
+
     Addresses(connection).add(domain, live, described)
     return [entry["address"] for interface in described["interfaces"] for entry in interface["addresses"]]
 
@@ -85,11 +90,21 @@ class _Describer:
     """Describes domains of one connection; what several share (leases, base images) is read once."""
 
     def __init__(self, connection: Connection, bulk: _Bulk, gather: frozenset[str]) -> None:
-        self._uri = connection.uri
+        self._connection = connection
         self._bulk = bulk
         self._gather = gather
-        self._addresses = Addresses(connection)
-        self._chains = Chains(connection)
+
+    @cached_property
+    def _addresses(self) -> Addresses:
+        from .domain_addresses import Addresses  # domains that do not run have none: no import for them
+
+        return Addresses(self._connection)
+
+    @cached_property
+    def _chains(self) -> Chains:
+        from .domain_chains import Chains  # the module domain never asks for them
+
+        return Chains(self._connection)
 
     def describe_if_there(self, domain: Any) -> dict[str, Any] | None:
         """None for a domain that went away since it was listed."""
@@ -121,7 +136,7 @@ class _Describer:
             "autostart": uuid in bulk.autostart,
             "managed_save": uuid in bulk.managed_save,
             "snapshots": (_or_none(domain.snapshotNum) or 0) if uuid in bulk.with_snapshots else 0,
-            **summary(tree, self._uri),
+            **summary(tree, self._connection.uri),
         }
         if active and "addresses" in self._gather:
             self._addresses.add(domain, tree, described)

@@ -33,7 +33,17 @@ class Power:
         self._force = bool(params["force"])
         self._remove = tuple(params.get("remove") or ())
 
-    def to_running(self, state: DomainState) -> list[Step]:
+    def to(self, wanted: str, state: DomainState) -> list[Step]:
+        """The steps to the power state `wanted`: running, paused, stopped or saved."""
+        ways = {
+            "running": self._to_running,
+            "paused": self._to_paused,
+            "stopped": self._to_stopped,
+            "saved": self._to_saved,
+        }
+        return ways[wanted](state)
+
+    def _to_running(self, state: DomainState) -> list[Step]:
         """Started, resumed or woken up."""
         if state.power == "paused":
             return [self._step("resume", state.power, "running", lambda: self._domain().resume())]
@@ -41,7 +51,7 @@ class Power:
             return [self._step("wake up", state.power, "running", lambda: self._domain().pMWakeup())]
         return [] if state.active else [self.start(state)]
 
-    def to_paused(self, state: DomainState) -> list[Step]:
+    def _to_paused(self, state: DomainState) -> list[Step]:
         """Stopped in the middle, or started without running."""
         if state.power == "paused":
             return []
@@ -50,11 +60,11 @@ class Power:
         flags = libvirt.VIR_DOMAIN_START_PAUSED
         return [self._step("start paused", state.power, "paused", lambda: self._domain().createWithFlags(flags))]
 
-    def to_stopped(self, state: DomainState) -> list[Step]:
+    def _to_stopped(self, state: DomainState) -> list[Step]:
         """Shut down from inside, or by force when that does not end in time."""
         return [self._step("shut down", state.power, "shut off", self.shut_down)] if state.active else []
 
-    def to_saved(self, state: DomainState) -> list[Step]:
+    def _to_saved(self, state: DomainState) -> list[Step]:
         """Memory written to a file, from which the next start goes on."""
         if state.active:
             return [self._step("save", state.power, "saved", lambda: self._domain().managedSave())]

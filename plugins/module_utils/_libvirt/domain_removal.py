@@ -74,7 +74,7 @@ class Removal:
             return plan
         flags = self._flags(state)
         images = self._images(state) if "storage" in self._remove else []
-        for step in self._power.to_stopped(state):
+        for step in self._power.to("stopped", state):
             plan.add(step)
         for image in images:
             plan.add(self._delete(image))

@@ -5,31 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from ..._errors import DeclarationError
 from ..._xml.document import element, ensure
 from ..host_facts import HostFacts
-from . import compute, devices, disks, identity, interfaces, machine
+from . import identity
 from ._rows import Params
-from .completion import completed
-from .spec import DOMAIN_OPTIONS
+from .spec import BOOTABLE, COMPUTE, DEVICES, DISKS, DOMAIN_OPTIONS, INTERFACES, MACHINE
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
-__all__ = ["DOMAIN_OPTIONS", "completed", "declared"]
+    from ..._argspec import ArgumentSpec
 
-# the order matters: later groups look at what earlier ones wrote (the machine decides the buses)
-_GROUPS: tuple[Callable[[Element, Params, HostFacts], set[str]], ...] = (
-    identity.add,
-    machine.add,
-    compute.add,
-    disks.add,
-    interfaces.add,
-    devices.add,
-)
+    Group = Callable[[Element, Params, HostFacts], set[str]]
+
+__all__ = ["DOMAIN_OPTIONS", "declared"]
 
 
 def declared(params: Params, host: HostFacts, current: Element | None = None) -> tuple[Element, frozenset[str]]:
@@ -41,7 +34,7 @@ def declared(params: Params, host: HostFacts, current: Element | None = None) ->
     domain = element("domain")
     seen = host.with_machine_of(current)
     emptied: set[str] = set()
-    for add in _GROUPS:
+    for add in _groups(params):
         emptied |= add(domain, params, seen)
     _check_boot(params)
     for path in emptied:
@@ -50,10 +43,42 @@ def declared(params: Params, host: HostFacts, current: Element | None = None) ->
     return domain, frozenset(emptied)
 
 
+def _groups(params: Params) -> Iterator[Group]:
+    """The groups of which an option was named: importing another would cost a task more than all that it does.
+
+    The order matters: later groups look at what earlier ones wrote (the machine decides the buses).
+    """
+    yield identity.add  # the name is always there
+    if _names_one_of(MACHINE, params):
+        from . import machine
+
+        yield machine.add
+    if _names_one_of(COMPUTE, params):
+        from . import compute
+
+        yield compute.add
+    if _names_one_of(DISKS, params):
+        from . import disks
+
+        yield disks.add
+    if _names_one_of(INTERFACES, params):
+        from . import interfaces
+
+        yield interfaces.add
+    if _names_one_of(DEVICES, params):
+        from . import devices
+
+        yield devices.add
+
+
+def _names_one_of(group: ArgumentSpec, params: Params) -> bool:
+    return any(params.get(option) is not None for option in group.options)
+
+
 def _check_boot(params: Params) -> None:
     """libvirt has two ways to order devices, and allows one of them; each place is taken once."""
     places: dict[int, str] = {}
-    for option in machine.BOOTABLE:
+    for option in BOOTABLE:
         for number, entry in enumerate(params.get(option) or []):
             place, where = entry.get("boot_order"), f"{option}[{number}]"
             if place is None:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ..._errors import DeclarationError
 from ..._xml.document import element, ensure
 from ..host_facts import HostFacts
 from ._rows import Params, Row, fill
+from .spec import BOOTABLE
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
@@ -44,9 +44,6 @@ _TPM_ROWS = (
 # what makes a domain one with UEFI; `firmware: bios` takes them out
 FIRMWARE_PARTS = ("firmware", "loader", "nvram")
 
-# options whose entries can have a place of their own in the boot order
-BOOTABLE = ("disks", "interfaces", "host_devices")
-
 # features of a firmware that make up Secure Boot: it is there, and Microsoft's keys are in its variables
 _SECURE_FEATURES = ("enrolled-keys", "secure-boot")
 
@@ -67,6 +64,8 @@ def _check_machine(params: Params, host: HostFacts) -> None:
     known = host.known_machines.get(arch)
     if machine is None or known is None or machine in known or "<emulator" in (params.get("xml") or ""):
         return
+    from difflib import get_close_matches  # the import takes longer than a task's whole use of this file
+
     close = get_close_matches(machine, sorted(known), n=3, cutoff=0.5)
     hint = f"such as {', '.join(close)}" if close else "which virsh capabilities lists"
     raise DeclarationError(

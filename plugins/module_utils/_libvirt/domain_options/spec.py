@@ -227,3 +227,6 @@ DEVICES = ArgumentSpec(
 )
 
 DOMAIN_OPTIONS = IDENTITY + MACHINE + COMPUTE + DISKS + INTERFACES + DEVICES
+
+# options whose entries can have a place of their own in the boot order
+BOOTABLE = ("disks", "interfaces", "host_devices")
