@@ -168,6 +168,8 @@ class DomainResource(Resource[DomainState]):
         """Adds the live changes that come before the definition, and gives those that come after it."""
         if current.live is None or self._params["state"] in ("stopped", "saved", "restarted"):
             return []
+        if not definition.says_something:
+            return []
         from .domain_live import LiveChanges
 
         live, allowed = current.live, bool(self._params["live"])

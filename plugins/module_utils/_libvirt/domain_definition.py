@@ -46,6 +46,11 @@ class Definition:
         self._host = host
         self.not_kept: list[str] = []  # paths that libvirt took without a word and did not keep
 
+    @property
+    def says_something(self) -> bool:
+        """Whether anything is declared beside the domain's name and power."""
+        return self._declaration.says_something
+
     def laid_over(self, tree: Element, record: Record | None) -> Element:
         """An existing domain's XML with the declaration laid over it."""
         last = record.last_tree if record is not None and self._declaration.raw is not None else None
