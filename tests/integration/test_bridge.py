@@ -30,9 +30,6 @@ _OTHERS = (
     "ip link add above link other type macvlan mode bridge; ip link property add dev eth1 altname ethernet-one",
     "ip link add spanning type bridge stp_state 1; ip tuntap add tun0 mode tun; ip tuntap add tun9 mode tap",
     "ip link add eth2 type veth peer name far3; ip link set eth2 up; ip addr add 203.0.113.2/24 dev eth2",
-    # no kernel here has a wireless card: for this one, /sys says so
-    "ip link add wlan0 type veth peer name far4; mount -t tmpfs tmpfs /sys/class/net",
-    "mkdir -p /sys/class/net/wlan0/phy80211",
 )
 
 

@@ -38,11 +38,11 @@ TRUNK: Result = {
     "addresses": [f"{ADDRESS}/24"],
     "confirm_timeout": 60,
 }
-# the host moves to VLAN 20, and the port's own VLAN becomes the kernel's first one
+# the host moves to VLAN 20, and VLAN 1 is in every list, so that it becomes the one of links that nobody declares
 OTHER: Result = {
     **TRUNK,
     "ports": [{"name": "bond0", "pvid": 1, "tagged": ["20", "101-103"]}],
-    "vlans": {"pvid": 20},
+    "vlans": {"pvid": 20, "tagged": ["1"]},
 }
 _PVID = ("Egress Untagged", "PVID")
 VLANS = {
@@ -52,9 +52,16 @@ VLANS = {
     },
     "other": {
         "bond0": {1: _PVID, 20: (), 101: (), 102: (), 103: ()},
-        "trunk0": {20: _PVID},
+        "trunk0": {1: (), 20: _PVID},
     },
 }
+# a guest's tap that says nothing, and one that somebody put into a VLAN
+_TAPS = (
+    "for tap in vnet8 vnet9; do ip tuntap add $tap mode tap && ip link set $tap master trunk0 || exit 1; done; "
+    "bridge vlan add vid 30 dev vnet8 pvid untagged"
+)
+_IN_NONE: dict[str, dict[int, Any]] = {"vnet8": {30: _PVID}, "vnet9": {}}
+_IN_VLAN_1: dict[str, dict[int, Any]] = {"vnet8": {30: _PVID}, "vnet9": {1: _PVID}}
 # files, VLANs, addresses, routes, and what is under what
 _STATE = (
     "cd /; find etc/systemd/network var/lib/nestbox.virt/bridges run/nestbox.virt/bridges -type f 2>/dev/null | sort | "
@@ -162,23 +169,43 @@ def test_a_bond_under_a_bridge_with_vlans(guest: DebianGuest) -> None:
     result = four_steps(guest, TRUNK)
     as_declared(guest, "trunk")
     assert result["bridge"]["ports"][0]["link_kind"] == "bond"
+    guest.call(_TAPS)
+    assert vlans(guest, "vnet8", "vnet9") == _IN_NONE and result["bridge"]["default_vlan"] is None
     assert reached(guest, 10) and not reached(guest, 20)
 
 
 def test_other_vlans(guest: DebianGuest) -> None:
-    four_steps(guest, OTHER)
+    result = four_steps(guest, OTHER)
     as_declared(guest, "other")
+    assert vlans(guest, "vnet8", "vnet9") == _IN_VLAN_1 and result["bridge"]["default_vlan"] == 1
     assert reached(guest, 20) and not reached(guest, 10)
 
 
 def test_it_outlives_a_reboot(guest: DebianGuest) -> None:
     assert run(guest, TRUNK)["confirmation"]["state"] == "confirmed"
+    assert vlans(guest, "vnet8", "vnet9") == _IN_NONE
     guest.reboot()
     # its ports' own files are read one after another while ssh answers already
     guest.call("/usr/lib/systemd/systemd-networkd-wait-online --interface=trunk0:routable --timeout=120")
     as_declared(guest, "trunk")
+    guest.call(_TAPS)
+    assert vlans(guest, "vnet8", "vnet9") == _IN_NONE
     unchanged(guest, TRUNK)
     assert reached(guest, 10) and not reached(guest, 20)
+
+
+def test_what_can_be_no_port(guest: DebianGuest) -> None:
+    guest.call("modprobe mac80211_hwsim radios=1 && udevadm settle")
+    before = state(guest)
+    refused = {"wlan0": "is a wireless network card", "enp2s0": "Name bond0 itself as the port"}
+    tasks: list[dict[str, Any]] = [
+        {"name": port, "nestbox.virt.bridge": {"name": "br9", "ports": [{"name": port}]}, "ignore_errors": True}
+        for port in refused
+    ]
+    found = run_play(guest, tasks)
+    assert {port: text in found.task(port)["msg"] for port, text in refused.items()} == dict.fromkeys(refused, True)
+    assert state(guest) == before
+    guest.call("modprobe -r mac80211_hwsim")
 
 
 def test_a_wrong_vlan_comes_back_by_itself(guest: DebianGuest) -> None:

@@ -53,7 +53,7 @@ def _story(manager: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def stories() -> Iterator[dict[str, Future[dict[str, Any]]]]:
-    with ThreadPoolExecutor(len(MANAGERS)) as pool:
+    with ThreadPoolExecutor(len((*MANAGERS, *SHORT))) as pool:
         yield {manager: pool.submit(_story, manager) for manager in (*MANAGERS, *SHORT)}
 
 
