@@ -55,7 +55,8 @@ class Application:
         if self.backend is not None and self.activates:
             # one that waits for its own work leaves a bridge that is there to us
             ours = self.backend.waits and self.change.present and not self.change.created
-            run_batches(commands_of(self.look() if ours else _not_for_managers(self.look())))
+            found = self.look()
+            run_batches(commands_of(found) if ours else _not_for_managers(found, remakes=self.backend.remakes))
             self._run(self.activation.after)
             wait_until(lambda: not self.look(), min(self.timeout_s, _SOON_S) if self.backend.waits else self.timeout_s)
         left = self.look()
@@ -76,7 +77,12 @@ class Application:
 
     def _run(self, commands: tuple[Command, ...]) -> None:
         for command in commands:
-            run(command, timeout_s=max(self.timeout_s, _SLOW_S), may_fail=command in self.activation.may_fail)
+            run(
+                command,
+                text=self.activation.inputs.get(command, ""),
+                timeout_s=max(self.timeout_s, _SLOW_S),
+                may_fail=command in self.activation.may_fail,
+            )
 
     def _remember(self) -> None:
         for persistent in (True, False):
@@ -101,10 +107,26 @@ class Application:
         return first
 
 
-def _not_for_managers(found: list[Difference]) -> list[Difference]:
-    """Settings of links that are there and under the bridge already: most managers set them only once."""
-    new = {row.target.split()[-1] for row in found if row.verb in ("create", "replace", "add")}
-    return [row for row in found if row.verb not in _MANAGERS_WORK and row.target.split()[-1] not in new]
+def _not_for_managers(found: list[Difference], *, remakes: bool) -> list[Command]:
+    """Settings of links that are there and under the bridge already: most managers set them only once.
+
+    What is to go goes at once where a manager leaves it: a link that was made for the bridge, a route.
+    """
+    again = {_link(row) for row in found if row.verb == "replace"}
+    new = {_link(row) for row in found if row.verb in ("create", "add")} | again
+    ours = [
+        row
+        for row in found
+        if (row.verb not in _MANAGERS_WORK and _link(row) not in new)
+        or (row.verb == "remove" and " route " in row.target)
+        or (_link(row) in again and not remakes)
+    ]
+    gone = [command for row in found for command in row.commands if command[:3] == ("ip", "link", "del")]
+    return commands_of([*(Difference("", "", None, None, (command,)) for command in gone), *ours])
+
+
+def _link(row: Difference) -> str:
+    return row.target.split()[-1]
 
 
 def file_changes(files: Mapping[str, bytes], wanted: Mapping[str, bytes | None]) -> dict[str, bytes | None]:

@@ -23,7 +23,9 @@ def describe(
         return None
     settings = vars(link.settings)
     declared = set(record.ours) if record else set()
-    routes = [found.route for found in kernel.routes if found.device == name and found.protocol != "kernel"]
+    # ifupdown2 calls its gateways the kernel's, which makes none
+    found = [one for one in kernel.routes if one.device == name and (one.protocol != "kernel" or one.route.via)]
+    routes = [one.route for one in found]
     gateways = {route.version: route.via for route in reversed(routes) if route.default}
     return {
         "name": name,

@@ -143,7 +143,8 @@ def _remotes(port: Port, kernel: Kernel) -> Iterator[Difference]:
     if port.vxlan is None or port.vxlan.group:
         return
     after = port.vxlan.remotes
-    before = kernel.remotes.get(port.name, ()) if port.name in kernel.links else ()
+    # one that is made anew has none of those that it had
+    before = kernel.remotes.get(port.name, ()) if not list(_own_port(port, kernel)) else ()
     if set(before) == set(after):
         return
     flood = ("bridge", "fdb")

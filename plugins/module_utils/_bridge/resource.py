@@ -132,6 +132,8 @@ class BridgeResource(GuardedResource[Current]):
         backend = self._backend(current)
         if backend is None:
             check_unmanaged(self.declaration)
+        else:
+            backend.check(self.declaration)
         base = base_files(current)
         target = self._target(current, backend, base)
         check_silence(target, current.kernel)
@@ -252,6 +254,8 @@ class BridgeResource(GuardedResource[Current]):
             files=changed,
             created=self.declaration.name not in current.kernel.links,
             lost_lease=any(row.verb == "obtain" for row in found),
+            was=current.record.written.layer3 if current.record else Layer3(),
+            now=written.layer3 if written else Layer3(),
         )
 
 

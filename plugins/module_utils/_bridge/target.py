@@ -233,7 +233,11 @@ def _inherited(
         mac, layer3 = declaration.settings.mac or recorded.settings.mac or "", recorded.layer3
     else:
         return declaration
-    return replace(declaration, settings=replace(declaration.settings, mac=mac or None), layer3=layer3)
+    said = declaration.layer3  # of it only name servers may be said beside inherit
+    servers = {key: value for key in ("dns_servers", "dns_search") if (value := getattr(said, key)) is not None}
+    return replace(
+        declaration, settings=replace(declaration.settings, mac=mac or None), layer3=replace(layer3, **servers)
+    )
 
 
 def _overlay_ports(upper: tuple[Port, ...] | None, lower: tuple[Port, ...] | None) -> tuple[Port, ...] | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from ..commands import Command
 from ..kernel import Kernel
+from ..model import Declaration, Layer3
 from ..target import PortConfiguration, Target
 
 Files = Mapping[str, bytes]  # path: content
@@ -39,6 +40,8 @@ class Change:
     files: Mapping[str, bytes | None]
     created: bool = False  # the bridge was not there before
     lost_lease: bool = False  # it is to have an address by DHCP, and has none
+    was: Layer3 = field(default_factory=Layer3)  # what was written last of its addresses
+    now: Layer3 = field(default_factory=Layer3)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Activation:
     before: tuple[Command, ...] = ()
     after: tuple[Command, ...] = ()
     may_fail: tuple[Command, ...] = ()  # the kernel is looked at afterwards in any case
+    inputs: Mapping[Command, str] = field(default_factory=dict)  # what a command reads
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Backend:
     root: str = "/"
     name: str = field(default="", init=False)
     waits: bool = field(default=False, init=False)  # whether its commands end only when their work is done
+    remakes: bool = field(default=True, init=False)  # whether it makes a link again that it made once and that went
 
     def available(self) -> bool:
         """Whether this host runs it, or would at its next boot."""
@@ -81,6 +86,9 @@ class Backend:
     def gives(self, port: str, kernel: Kernel, files: Files) -> bool:
         """Whether the files of somebody else give a link an address, or ask for one."""
         raise NotImplementedError
+
+    def check(self, declaration: Declaration) -> None:
+        """Raises UnsupportedError for what it can't do on this host."""
 
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:
         """The files that differ from `files`, which have nothing of this bridge by us; raises UnsupportedError."""

@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ..._errors import UnsupportedError
 from ..commands import Command, find
 from ..kernel import NO_MAC, Kernel
 from ..live import route_command, vlan_command, words_of
-from ..model import PLAIN, Declaration, Port, Route
+from ..model import PLAIN, Declaration, Layer3, Port, Route
 from ..target import PortConfiguration, Target
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
 from .interfaces_file import ifaces, parse, without, without_addresses
@@ -21,6 +22,7 @@ from .interfaces_file import ifaces, parse, without, without_addresses
 _MAIN = "/etc/network/interfaces"
 _DIRECTORY = "/etc/network/interfaces.d"
 _INDENT = "    "
+_VERSIONS = (4, 6)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ class Ifupdown(Backend):
         found = [stanza for path in self._own(files) for stanza in ifaces(text_of(files[path]), port)]
         return any(stanza.words[3:4] in (["static"], ["dhcp"], ["auto"]) for stanza in found)
 
+    def check(self, declaration: Declaration) -> None:
+        """Name servers are resolvconf's work, and without it nothing comes of them."""
+        said = declaration.layer3
+        if (said.dns_servers or said.dns_search) and find("resolvconf") is None:
+            raise UnsupportedError(
+                f"The bridge {declaration.name} was to have name servers (dns_servers, dns_search), and with ifupdown "
+                "these need the program resolvconf, which is not on this host. Install resolvconf or openresolv, or "
+                "leave them out and write /etc/resolv.conf."
+            )
+
     def render(self, target: Target, kernel: Kernel, files: Files) -> Changes:  # noqa: ARG002
         """A file of ours with the bridge; its ports lose their addresses where they stand."""
         wanted = target.written
@@ -103,16 +115,16 @@ class Ifupdown(Backend):
         elif change.created:
             down = tuple(("ifdown", "--force", port) for port in change.ports)
             up = (*(("ifup", "--force", port) for port in change.ports), ("ifup", "--force", change.name))
-        elif change.lost_lease:
-            up = (("ifup", "--force", change.name),)
+        else:
+            return _activation_of_a_living_bridge(change)
         # a port need not be one that interfaces(5) knows
         return Activation(before=down, after=up, may_fail=(*down, *(up[:-1] if change.present else up)))
 
     def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
         """Ports first; the bridge comes up again where the old files have one."""
-        release = ("dhclient", "-x", "-pf", f"/run/dhclient.{name}.pid", name)
+        release = tuple(_stop_client(name, version) for version in _VERSIONS)
         again = [command for port in ports for command in (("ifdown", "--force", port), ("ifup", "--force", port))]
-        return [release, *again, ("ifup", "--force", name)]
+        return [*release, *again, ("ifup", "--force", name)]
 
     def _own(self, files: Files) -> list[str]:
         """The files that interfaces(5) reads, without ours."""
@@ -135,6 +147,58 @@ class Ifupdown(Backend):
         return found
 
 
+def _activation_of_a_living_bridge(change: Change) -> Activation:
+    """What the kernel's steps leave of an edit: `ifup` fails at the first address that is there already."""
+    name, was, now = change.name, change.was, change.now
+    stop: list[Command] = []
+    start: list[Command] = []
+    for version in _VERSIONS:
+        before, after = getattr(was, f"dhcp{version}"), getattr(now, f"dhcp{version}")
+        lost = version == 4 and change.lost_lease
+        if (before and not after) or lost:
+            stop.append(_stop_client(name, version))
+        if after and (not before or lost):
+            start.append(_start_client(name, version))
+    if now.accept_ra is not None and now.accept_ra != was.accept_ra:
+        start.insert(0, ("sysctl", "-q", "-w", f"net/ipv6/conf/{name}/accept_ra={_accept_ra(now)}"))
+    tell = ("resolvconf", "-a", f"{name}.inet")
+    known = (was.dns_servers, was.dns_search) == (now.dns_servers, now.dns_search)
+    if not known and find(tell[0]):
+        start.append(tell)
+    return Activation(before=tuple(stop), after=tuple(start), may_fail=tuple(stop), inputs={tell: _resolvers(now)})
+
+
+def _stop_client(name: str, version: int) -> Command:
+    pid, _leases = _client_files(name, version)
+    return ("dhclient", f"-{version}", "-x", "-pf", pid, name)
+
+
+def _start_client(name: str, version: int) -> Command:
+    """As ifup would, so that the server knows the host again after a reboot."""
+    pid, leases = _client_files(name, version)
+    if find("ifreload"):
+        return ("dhclient", f"-{version}", "-pf", pid, "-lf", leases, name)
+    _pid, others = _client_files(name, 10 - version)
+    identity = ("-i",) if version == 4 else ()
+    return ("dhclient", f"-{version}", *identity, "-pf", pid, "-lf", leases, "-I", "-df", others, name)
+
+
+def _client_files(name: str, version: int) -> tuple[str, str]:
+    program = "dhclient6" if version == 6 else "dhclient"
+    return f"/run/{program}.{name}.pid", f"/var/lib/dhcp/{program}.{name}.leases"
+
+
+def _accept_ra(said: Layer3) -> int:
+    """2: also where the host forwards."""
+    return 2 if said.accept_ra else 0
+
+
+def _resolvers(said: Layer3) -> str:
+    """What resolvconf reads."""
+    search = f"search {' '.join(said.dns_search)}\n" if said.dns_search else ""
+    return search + "".join(f"nameserver {server}\n" for server in said.dns_servers or ())
+
+
 def _words(options: list[tuple[str, str]], *names: str) -> tuple[str, ...] | None:
     return tuple(word for name, value in options if name in names for word in value.split()) or None
 
@@ -143,17 +207,17 @@ def _stanzas(wanted: Declaration) -> Iterator[str]:
     """The stanzas of the bridge; what makes the bridge is in the first."""
     said = wanted.layer3
     rest = list(said.routes or ())
+    advertised = [] if said.accept_ra is None else [f"accept_ra {_accept_ra(said)}"]
     heads: list[tuple[str, list[str]]] = [("inet dhcp", [])] if said.dhcp4 else []
     for address in said.addresses or ():
         version = 6 if ":" in address else 4
         lines = [f"address {address}", *_gateway(rest, version)]
-        if version == 6 and said.accept_ra is not None:
-            lines.append(f"accept_ra {2 if said.accept_ra else 0}")
+        lines += advertised if version == 6 else []
         heads.append(("inet6 static" if version == 6 else "inet static", lines))
     if not any(":" in address for address in said.addresses or ()) and not said.dhcp6 and said.accept_ra:
         heads.append(("inet6 auto", []))
     if said.dhcp6:
-        heads.append(("inet6 dhcp", []))
+        heads.append(("inet6 dhcp", [*advertised]))
     heads.sort(key=lambda row: row[0].startswith("inet6"))
     if not heads or heads[0][0].startswith("inet6"):
         heads.insert(0, ("inet manual", []))

@@ -65,6 +65,7 @@ class Netplan(Backend):
     """netplan, whatever renders its files."""
 
     name: str = field(default="netplan", init=False)
+    remakes: bool = field(default=False, init=False)
 
     def available(self) -> bool:
         """Whether it is installed and has files."""
@@ -123,6 +124,7 @@ class Netplan(Backend):
             for place in reversed(places):
                 left = {key: value for key, value in place.data.items() if key not in _LAYER3}
                 texts[place.path] = _replaced(texts[place.path], place.path, place, {**left, **_NO_ADDRESSES})
+        ids.update(self._lower_links(wanted, kernel, files))
         for place in self._places(wanted.name, kernel, {path: bytes_of(text) for path, text in texts.items()}):
             texts[place.path] = _emptied(texts[place.path], place)
         changes.update({path: bytes_of(text) for path, text in texts.items() if bytes_of(text) != files[path]})
@@ -130,6 +132,20 @@ class Netplan(Backend):
             HEADER.format(name=wanted.name) + _block({"network": _network(wanted, ids, renderer)}, 0)
         )
         return changes
+
+    def _lower_links(self, wanted: Declaration, kernel: Kernel, files: Files) -> Iterator[tuple[str, tuple[str, str]]]:
+        """netplan takes no tunnel over a link that is in none of its files."""
+        for device in (port.vxlan.device for port in wanted.port_list() if port.vxlan and port.vxlan.device):
+            places = self._places(device, kernel, files)
+            if places:
+                yield device, ("", places[0].key)
+                continue
+            if kernel.links[device].kind not in (None, "veth") or kernel.addresses_of(device):
+                raise UnsupportedError(
+                    f"A tunnel was to lie on {device}, which netplan does not know and which would lose what it has. "
+                    "Define it first, or say persist: none."
+                )
+            yield device, ("ethernets", device)
 
     def activate(self, change: Change) -> Activation:
         """netplan checks all files first. What renders it is told by itself: `netplan apply` sets up all links anew."""
@@ -281,7 +297,9 @@ def _emptied(text: str, place: Place) -> str:
 def _check(wanted: Declaration) -> None:
     """Raises for what netplan has no word for."""
     said = wanted.settings
+    alone = bool(wanted.layer3.dhcp6) and wanted.layer3.accept_ra is False
     without = [
+        ("dhcp6 with accept_ra: false, where networkd waits for an advertisement for ever", alone),
         ("a macvlan port", any(port.kind == MACVLAN for port in wanted.port_list())),
         ("VLANs on a bridge", bool(said.vlan_filtering or wanted.vlans or any(p.vlans for p in wanted.port_list()))),
         ("multicast_snooping: false", said.multicast_snooping is False),
@@ -305,13 +323,13 @@ def _network(wanted: Declaration, ids: Mapping[str, tuple[str, str]], renderer: 
                 network[kind][key]["mtu"] = wanted.settings.mtu
     for port in wanted.port_list():
         if port.vxlan:
-            network.setdefault("tunnels", {})[port.name] = {**said, **_tunnel(port, wanted)}
+            network.setdefault("tunnels", {})[port.name] = {**said, **_tunnel(port, wanted, ids)}
     names = [ids[port.name][1] if port.name in ids else port.name for port in wanted.port_list()]
     network["bridges"] = {wanted.name: {**said, "interfaces": names, **_bridge(wanted)}}
     return network
 
 
-def _tunnel(port: Port, wanted: Declaration) -> dict[str, Any]:
+def _tunnel(port: Port, wanted: Declaration, ids: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     tunnel = port.vxlan
     rows = {
         "mode": "vxlan",
@@ -319,7 +337,7 @@ def _tunnel(port: Port, wanted: Declaration) -> dict[str, Any]:
         "local": tunnel.local if tunnel else None,
         "remote": tunnel.group or next(iter(tunnel.remotes), None) if tunnel else None,
         "port": tunnel.port if tunnel else None,
-        "link": tunnel.device if tunnel else None,
+        "link": ids[tunnel.device][1] if tunnel and tunnel.device else None,
         "mtu": wanted.settings.mtu,
         "link-local": [],
     }

@@ -48,6 +48,7 @@ class Networkd(Backend):
     """systemd-networkd."""
 
     name: str = field(default="networkd", init=False)
+    remakes: bool = field(default=False, init=False)
 
     def available(self) -> bool:
         """Whether it runs or is enabled."""
@@ -278,6 +279,8 @@ def _bridge_network(wanted: Declaration) -> list[Section]:
     network += [("DNS", server) for server in said.dns_servers or ()]
     network += [("Domains", " ".join(said.dns_search))] if said.dns_search else []
     lease: list[Section] = [("DHCPv4", _client_rows(said))] if said.dhcp4 else []
+    if said.dhcp6 and said.accept_ra is False:  # else the advertisement tells it to begin
+        lease.append(("DHCPv6", [("WithoutRA", "solicit")]))
     return [
         ("Match", [("Name", wanted.name)]),
         *mtu,
