@@ -175,7 +175,8 @@ def test_a_bond_under_a_bridge_with_vlans(guest: DebianGuest) -> None:
 
 
 def test_other_vlans(guest: DebianGuest) -> None:
-    result = four_steps(guest, OTHER)
+    result = run(guest, OTHER)
+    assert result["changed"] and result["confirmation"]["state"] == "confirmed"
     as_declared(guest, "other")
     assert vlans(guest, "vnet8", "vnet9") == _IN_VLAN_1 and result["bridge"]["default_vlan"] == 1
     assert reached(guest, 20) and not reached(guest, 10)
@@ -220,7 +221,8 @@ def test_a_wrong_vlan_comes_back_by_itself(guest: DebianGuest) -> None:
 
 def test_the_right_vlan_over_the_management_card(guest: DebianGuest) -> None:
     before = state(guest)
-    four_steps(guest, RIGHT)
+    result = run(guest, RIGHT)
+    assert result["changed"] and result["confirmation"]["state"] == "confirmed"
     assert vlans(guest, "enp1s0", "lan0") == {"enp1s0": {20: _PVID}, "lan0": {20: _PVID}}
     found = links(guest)
     assert (found["enp1s0"]["master"], _addresses(found["lan0"])) == ("lan0", [f"{guest.address}/24"])
