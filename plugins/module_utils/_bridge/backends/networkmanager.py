@@ -118,12 +118,13 @@ class NetworkManager(Backend):
             soft = [(*nmcli, "connection", "up", "uuid", _uuid(f"{change.name}-{port}")) for port in change.ports]
         elif change.present:
             soft = [("nmcli", "device", "reapply", change.name)]
-        soft += [(*nmcli, "device", "connect", port) for port in change.released]
+        # not `device connect`, which writes a new profile with DHCP for a link that has none
+        soft += [(*nmcli, "connection", "up", "ifname", port) for port in change.released]
         return Activation(after=(*commands, *soft), may_fail=tuple(soft))
 
     def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
         """A profile that is gone takes its bridge with it."""
-        again = [("nmcli", "--wait", "10", "device", "connect", link) for link in (*ports, name)]
+        again = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in (*ports, name)]
         return [("nmcli", "connection", "reload"), *again]
 
     def mode(self, path: str) -> int:
