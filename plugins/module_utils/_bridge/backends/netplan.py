@@ -162,7 +162,7 @@ class Netplan(Backend):
         """What renders the links takes what netplan made of the old files."""
         links = (*ports, name)
         if self._is_network_manager(name, links):
-            again: list[Command] = [("nmcli", "--wait", "10", "device", "connect", link) for link in links]
+            again: list[Command] = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in links]
             return [("netplan", "generate"), ("nmcli", "connection", "reload"), *again]
         again = [("networkctl", "reconfigure", link) for link in (name, *ports)]
         return [("netplan", "generate"), ("networkctl", "reload"), *again]
@@ -223,10 +223,11 @@ def _tell_network_manager(change: Change) -> tuple[tuple[Command, ...], tuple[Co
     up: tuple[Command, ...] = ()
     if change.present and (change.created or change.lost_lease):
         up = ((*nmcli, "connection", "up", "id", f"netplan-{change.name}"),)
-        soft = [(*nmcli, "device", "connect", port) for port in change.ports]
+        soft = [(*nmcli, "connection", "up", "ifname", port) for port in change.ports]
     elif change.present:
         soft = [("nmcli", "device", "reapply", change.name)]
-    soft += [(*nmcli, "device", "connect", port) for port in change.released]
+    # not `device connect`, which writes a new profile with DHCP for a link that has none
+    soft += [(*nmcli, "connection", "up", "ifname", port) for port in change.released]
     return (("nmcli", "connection", "reload"), *up, *soft), tuple(soft)
 
 
