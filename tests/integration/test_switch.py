@@ -48,6 +48,15 @@ route add default via 203.0.113.77
 rule del pref 100
 rule add pref 50 iif br0 lookup 78
 """
+_GUESTS = """
+link add br0 type bridge
+link set br0 up
+tuntap add vnet0 mode tap
+link set vnet0 master br0 up
+link set vnet0 type bridge_slave isolated on learning off
+link add name vnet1 type veth peer name inside
+link set vnet1 master br0 up
+"""
 
 
 class World:
@@ -75,9 +84,11 @@ class World:
         assert not check or not done.returncode, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start(self, *more: list[str], confirm_timeout: int = _LONG, die: bool = False) -> dict[str, Any]:
+    def start(
+        self, *more: list[str], confirm_timeout: int = _LONG, die: bool = False, batch: str = _CHANGE
+    ) -> dict[str, Any]:
         """Begins the change, and further commands after it."""
-        change = ["sh", "-c", f"ip -batch - <<'EOF'\n{_CHANGE.strip()}\nEOF"]
+        change = ["sh", "-c", f"ip -batch - <<'EOF'\n{batch.strip()}\nEOF"]
         edit = f"echo other > {self.kept}; chmod 600 {self.kept}; rm {self.gone}; "
         edit += f"mkdir {self.new.parent}; echo x > {self.new}"
         request = {
@@ -217,6 +228,18 @@ def test_a_killed_worker_is_undone_at_once_with_all_that_it_started(world: World
     assert_same(world.state(), before)
     with pytest.raises(AssertionError, match="no process"):
         world._process("sleep 731")
+
+
+def test_guests_are_under_their_bridge_again_as_they_were(world: World) -> None:
+    """ifupdown2 takes links out of a bridge that are in none of its files, and down."""
+    world.run("ip", "-batch", "-", text=_GUESTS.strip())
+    guests = "ip -d -o link show master br0 | sed 's/_timer *[0-9.]*//g'"
+    before = world.run("sh", "-c", guests)
+    assert before.count("bridge_slave") == 2 and "isolated on" in before
+    taken = "\n".join(f"link set vnet{number} nomaster\nlink set vnet{number} down" for number in range(2))
+    final = world.end(world.start(["false"], batch=taken))
+    assert final["report"]["outcome"]["msg"] == "false failed." and final["report"]["restored"]
+    assert world.run("sh", "-c", guests) == before
 
 
 def test_a_module_that_is_killed_after_it_began_is_undone(world: World) -> None:

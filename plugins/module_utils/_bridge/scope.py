@@ -32,6 +32,6 @@ def scope_of(application: Application, kernel: Kernel, record: Record | None, fi
         "links": sorted({change.name, *plain, *declared, *givers}),
         # a link in the file system stays one, and what it leads to is edited
         "files": sorted({*paths, *(os.path.realpath(path) for path in paths)}),
-        "commands": backend.restore_commands(change.name, plain) if backend else (),
+        "commands": backend.restore_commands(change, plain) if backend else (),
         "boot_commands": _AT_BOOT.get(backend.name, ()) if backend else (),
     }

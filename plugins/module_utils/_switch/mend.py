@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .state import State
+from .state import PORT_WORDS, State
 
 Command = tuple[str, ...]
 
@@ -51,7 +51,7 @@ class Difference:
 
 def mend(saved: State, now: State, *, passed_s: float = 0) -> list[Difference]:
     """The differences in the order in which they are mended; a first round may bring out further ones."""
-    rows = (_made, _gone, _masters, _settings, _links, _vlans, _sysctls)
+    rows = (_made, _gone, _masters, _ports, _settings, _links, _vlans, _sysctls)
     found = [difference for row in rows for difference in row(saved, now)]
     found += _addresses(saved, now, passed_s)
     return [*found, *_routes(saved, now), *_rules(saved, now), *_remotes(saved, now)]
@@ -83,12 +83,32 @@ def _make(name: str, link: dict[str, Any]) -> tuple[Command, ...]:
 
 
 def _masters(saved: State, now: State) -> Iterator[Difference]:
-    for name, link in saved["links"].items():
-        before, after = link["master"], now["links"].get(name, link)["master"]
-        concerns = name in saved["scope"] or before in saved["scope"]
-        if concerns and name in now["links"] and before != after:
+    for name, link, other in _concerned(saved, now):
+        before, after = link["master"], other["master"]
+        if before != after:
             words = ("master", before) if before else ("nomaster",)
             yield Difference(f"link {name} is under {after}, not {before}", (("ip", "link", "set", name, *words),))
+
+
+def _concerned(saved: State, now: State) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Links of the scope, and guests' links under it; those under another bridge were moved there by somebody else."""
+    for name, before in saved["links"].items():
+        after = now["links"].get(name)
+        guest = before["master"] in saved["scope"] and after is not None and after["master"] in (None, before["master"])
+        if after is not None and (name in saved["scope"] or guest):
+            yield name, before, after
+
+
+def _ports(saved: State, now: State) -> Iterator[Difference]:
+    """What links have as ports of the bridge; and guests' links that a manager took down with it."""
+    for name, before, after in _concerned(saved, now):
+        has = after.get("port") or PORT_WORDS
+        for word, value in before.get("port", {}).items():
+            if has.get(word, value) != value:
+                words = ("type", "bridge_slave", word, "on" if value else "off")
+                yield Difference(f"{word} of {name} is not {words[-1]}", (("ip", "link", "set", name, *words),))
+        if name not in saved["scope"] and before["up"] and not after["up"]:
+            yield Difference(f"link {name} is not up", (("ip", "link", "set", name, "up"),))
 
 
 def _both(saved: State, now: State) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -120,11 +140,11 @@ def _links(saved: State, now: State) -> Iterator[Difference]:
 
 
 def _vlans(saved: State, now: State) -> Iterator[Difference]:
-    for name, rows in saved["vlans"].items():
-        if name not in now["links"]:
-            continue
-        own = ("self",) if saved["links"].get(name, {}).get("kind") == "bridge" else ()
-        before, after = _numbers(rows), _numbers(now["vlans"].get(name, []))
+    for name, link, _after in _concerned(saved, now):
+        own = ("self",) if link["kind"] == "bridge" else ()
+        if not own and not link["master"]:
+            continue  # its VLANs went with the bridge
+        before, after = (_numbers(state["vlans"].get(name, [])) for state in (saved, now))
         commands: list[Command] = [
             ("bridge", "vlan", "del", "vid", str(number), "dev", name, *own)
             for number in sorted(set(after) - set(before))

@@ -17,6 +17,13 @@ State = dict[str, Any]
 _PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
 _ENVIRONMENT = {**os.environ, "LC_ALL": "C", "PATH": _PATH}
 _READ_S = 20
+# what a link has as a port of a bridge, and loses when it leaves it: the kernel's names, which are ip's words too, and
+# what a new port starts with
+PORT_WORDS = {
+    **dict.fromkeys(("hairpin", "guard", "root_block", "fastleave", "neigh_suppress", "vlan_tunnel"), False),
+    **dict.fromkeys(("mcast_to_unicast", "isolated", "locked"), False),
+    **dict.fromkeys(("learning", "flood", "mcast_flood", "bcast_flood"), True),
+}
 # what managers set for each link, and what decides which addresses it may have
 _SYSCTLS = ("disable_ipv6", "accept_ra", "autoconf", "addr_gen_mode")
 
@@ -75,6 +82,7 @@ def _lines(*command: str) -> list[str]:
 
 def _link(entry: dict[str, Any]) -> dict[str, Any]:
     information = entry.get("linkinfo", {})
+    data = information.get("info_slave_data", {}) if information.get("info_slave_kind") == "bridge" else {}
     return {
         "mac": entry.get("address"),
         "mtu": entry.get("mtu"),
@@ -83,6 +91,7 @@ def _link(entry: dict[str, Any]) -> dict[str, Any]:
         "lower": entry.get("link"),
         "kind": information.get("info_kind"),
         "info": information.get("info_data", {}),
+        "port": {word: data[word] for word in PORT_WORDS if word in data},
     }
 
 

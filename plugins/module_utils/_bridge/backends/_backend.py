@@ -98,7 +98,7 @@ class Backend:
         """What makes it take the files."""
         raise NotImplementedError
 
-    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
+    def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """What to run after the old files were put back, on a host that may be cut off; any of them may fail."""
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..._errors import UnsupportedError
 from ..commands import Command, find
@@ -120,8 +120,15 @@ class Ifupdown(Backend):
         # a port need not be one that interfaces(5) knows
         return Activation(before=down, after=up, may_fail=(*down, *(up[:-1] if change.present else up)))
 
-    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
-        """Ports first; the bridge comes up again where the old files have one."""
+    def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
+        """Ports first; the bridge comes up again where the old files have one.
+
+        Not one that was there and stays: ifupdown2 would take the guests' links out of it.
+        """
+        name = change.name
+        if change.present and not change.created:
+            back = _activation_of_a_living_bridge(replace(change, was=change.now, now=change.was))
+            return [*back.before, *(_fed(command, back.inputs.get(command)) for command in back.after)]
         release = tuple(_stop_client(name, version) for version in _VERSIONS)
         again = [command for port in ports for command in (("ifdown", "--force", port), ("ifup", "--force", port))]
         return [*release, *again, ("ifup", "--force", name)]
@@ -166,6 +173,11 @@ def _activation_of_a_living_bridge(change: Change) -> Activation:
     if not known and find(tell[0]):
         start.append(tell)
     return Activation(before=tuple(stop), after=tuple(start), may_fail=tuple(stop), inputs={tell: _resolvers(now)})
+
+
+def _fed(command: Command, text: str | None) -> Command:
+    """A command with what it reads, as one."""
+    return command if text is None else ("sh", "-c", 'printf %s "$1" | { shift; "$@"; }', "sh", text, *command)
 
 
 def _stop_client(name: str, version: int) -> Command:

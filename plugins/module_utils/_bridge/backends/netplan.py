@@ -158,13 +158,13 @@ class Netplan(Backend):
         tell = (("networkctl", "reload"), *again)
         return Activation(after=(("netplan", "generate"), *remove, *tell), may_fail=remove)
 
-    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
+    def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """What renders the links takes what netplan made of the old files."""
-        links = (*ports, name)
-        if self._is_network_manager(name, links):
+        links = (*ports, change.name)
+        if self._is_network_manager(change.name, links):
             again: list[Command] = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in links]
             return [("netplan", "generate"), ("nmcli", "connection", "reload"), *again]
-        again = [("networkctl", "reconfigure", link) for link in (name, *ports)]
+        again = [("networkctl", "reconfigure", link) for link in (change.name, *ports)]
         return [("netplan", "generate"), ("networkctl", "reload"), *again]
 
     def mode(self, path: str) -> int:  # noqa: ARG002

@@ -117,9 +117,9 @@ class Networkd(Backend):
         # the kernel may have come first
         return Activation(after=(*start, *remove, ("networkctl", "reload"), *again), may_fail=remove)
 
-    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
+    def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """The bridge itself may be one that the old files do not know."""
-        return [("networkctl", "reload"), *(("networkctl", "reconfigure", link) for link in (name, *ports))]
+        return [("networkctl", "reload"), *(("networkctl", "reconfigure", link) for link in (change.name, *ports))]
 
     def _client(self, port: str) -> str | None:
         """By what the DHCP server knows the link, so that the bridge keeps the lease."""

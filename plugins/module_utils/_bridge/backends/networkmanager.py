@@ -122,9 +122,9 @@ class NetworkManager(Backend):
         soft += [(*nmcli, "connection", "up", "ifname", port) for port in change.released]
         return Activation(after=(*commands, *soft), may_fail=tuple(soft))
 
-    def restore_commands(self, name: str, ports: Iterable[str]) -> list[Command]:
+    def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """A profile that is gone takes its bridge with it."""
-        again = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in (*ports, name)]
+        again = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in (*ports, change.name)]
         return [("nmcli", "connection", "reload"), *again]
 
     def mode(self, path: str) -> int:
