@@ -40,6 +40,8 @@ options:
         default route goes over them.
       - A bridge that somebody else made gives its addresses to its only port. It is an error when it has several ports,
         or when somebody else's configuration file would bring it back, unless O(persist=none).
+      - Guests whose links are under the bridge are cut off. A warning names them, in check mode too - the domain where
+        libvirt knows it (C(qemu:///system)), else the link.
     type: str
     choices: [present, absent]
     default: present

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from .commands import Command
@@ -34,6 +34,18 @@ def plain_ports(name: str, kernel: Kernel, record: Record | None) -> list[str]:
     return [port for port in known if port in kernel.links] + [
         port for port in found if port not in known and port not in made
     ]
+
+
+def cut_off(name: str, kernel: Kernel, record: Record | None, guests: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """A warning of the guests that a bridge takes with it. `guests`: the guest of each tap, where libvirt knows it."""
+    ours = record.ours if record else {}
+    links = sorted(link.name for link in kernel.ports_of(name) if is_guest(link) and link.name not in ours)
+    if links:
+        named = ", ".join(f"{guests[link]['name']} ({link})" if link in guests else link for link in links)
+        yield (
+            f"The removal of the bridge {name} cuts off the guests whose links are under it: {named}. Nobody reaches "
+            "them until these links are under another bridge."
+        )
 
 
 def returns(name: str, kernel: Kernel, record: Record | None, held: Collection[str] = ()) -> list[Return]:

@@ -26,7 +26,7 @@ from .managers import Managers, available_managers, choose
 from .model import PLAIN, Declaration, Layer3
 from .options import parse
 from .record import Edit, Record, read_record
-from .removal import Return, missing, plain_ports, removal, returns
+from .removal import Return, cut_off, missing, plain_ports, removal, returns
 from .scope import scope_of
 from .target import PortConfiguration, Target, check_silence, giver_of, is_guest, layer3_of, resolve
 from .waiting import wait_until
@@ -74,7 +74,7 @@ class BridgeResource(GuardedResource[Current]):
         if steps:
             check_rights(current.kernel)
             self._changed = True
-        return Plan(steps=steps)
+        return Plan(steps=steps, warnings=[] if self.declaration.present else self._warnings(current))
 
     def settle(self) -> bool:
         """Waits until nothing differs, for leases and managers take their time."""
@@ -89,9 +89,14 @@ class BridgeResource(GuardedResource[Current]):
 
     def describe(self, current: Current) -> dict[str, Any] | None:
         """What bridge_info says of it too."""
+        return describe(self.declaration.name, current.kernel, current.record, self._guests(current))
+
+    def _guests(self, current: Current) -> Mapping[str, dict[str, str]]:
         taps = any(is_guest(link) for link in current.kernel.ports_of(self.declaration.name))
-        guests = guests_by_tap(_URI) if taps else {}
-        return describe(self.declaration.name, current.kernel, current.record, guests)
+        return guests_by_tap(_URI) if taps else {}
+
+    def _warnings(self, current: Current) -> list[str]:
+        return list(cut_off(self.declaration.name, current.kernel, current.record, self._guests(current)))
 
     def _pending(self) -> list[Difference]:
         current = self.read()

@@ -16,7 +16,7 @@ from ansible_collections.nestbox.virt.plugins.module_utils._bridge.checks import
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.kernel import Address, Kernel, KernelRoute, Link
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.model import Declaration, Layer3, Port, Route
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Record
-from ansible_collections.nestbox.virt.plugins.module_utils._bridge.removal import Return, removal, returns
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.removal import Return, cut_off, removal, returns
 from ansible_collections.nestbox.virt.plugins.module_utils._errors import RefusedError
 
 _CASES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("removals.yml").read_text(encoding="utf-8"))
@@ -51,7 +51,8 @@ def _record(case: dict[str, Any]) -> Record | None:
     }
     ports = tuple(Port(name) for name, link in case["links"].items() if link.get("master") == "br0")
     written = Declaration("br0", ports=ports)
-    return Record("br0", "networkd", written, taken=taken, adopted=said.get("adopted", False))
+    ours = dict.fromkeys(said.get("ours", ()), "plain")
+    return Record("br0", "networkd", written, taken=taken, ours=ours, adopted=said.get("adopted", False))
 
 
 def _given(case: dict[str, Any]) -> list[Return]:
@@ -79,3 +80,6 @@ def test_removal(name: str) -> None:
     _check(case)
     found = removal("br0", _kernel(case), _record(case), _given(case))
     assert [[row.target, row.verb] for row in found] == case["steps"]
+    told = list(cut_off("br0", _kernel(case), _record(case), {"vnet0": {"name": "web1", "uuid": "0"}}))
+    named = [warning.partition("under it: ")[2].partition(". Nobody")[0] for warning in told]
+    assert named == ([case["cut off"]] if "cut off" in case else [])
