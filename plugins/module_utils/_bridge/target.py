@@ -120,7 +120,7 @@ def layer3_of(kernel: Kernel, name: str, configured: PortConfiguration | None = 
         addresses=static,
         dhcp4=dhcp4,
         dhcp6=configured.dhcp6,
-        accept_ra=True if 6 in dynamic else configured.accept_ra,
+        accept_ra=True if 6 in dynamic and not configured.dhcp6 else configured.accept_ra,
         # dhclient sets the router of a lease as if it had been set by hand
         routes=tuple(route for route in routes if not (dhcp4 and route.default and route.version == 4)),
         dns_servers=configured.dns_servers,

@@ -5,7 +5,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,10 +17,13 @@ from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends impo
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.edits import take_back
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.managers import Managers, choose
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import parse
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.target import layer3_of
 from ansible_collections.nestbox.virt.plugins.module_utils._errors import ConflictError, UnsupportedError
 
 from .help import HOST, kernel, params
 
+_CONFIGURATIONS = yaml.safe_load(Path(__file__).with_name("configurations.yml").read_text(encoding="utf-8"))
+_SAID = [(name, row["path"], case) for name, row in _CONFIGURATIONS.items() for case in row["files"]]
 _LINES = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"d\n"]), max_size=8).map(b"".join)
 
 
@@ -54,6 +61,14 @@ def test_another_manager_than_the_one_that_holds_the_port_is_an_error() -> None:
 def test_a_host_without_a_manager_is_told_so() -> None:
     with pytest.raises(UnsupportedError, match="persist: none"):
         choose(parse(params({"ports": [{"name": "eth0"}]})), kernel(), None, {})
+
+
+@pytest.mark.parametrize(("name", "path", "case"), _SAID)
+def test_a_bridge_inherits_what_the_files_say_of_its_port(name: str, path: str, case: dict[str, Any]) -> None:
+    files = {path: case["text"].encode()}
+    configured = BACKENDS[name](root="/nonexistent").port_configuration("eth0", kernel(), files)
+    found = vars(layer3_of(kernel(), "eth1", configured))
+    assert {key: found[key] for key in case["inherits"]} == case["inherits"]
 
 
 @given(before=_LINES, after=_LINES)

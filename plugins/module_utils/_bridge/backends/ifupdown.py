@@ -60,10 +60,11 @@ class Ifupdown(Backend):
         found = [stanza for path in self._own(files) for stanza in ifaces(text_of(files[path]), port)]
         methods = {tuple(stanza.words[2:4]) for stanza in found}
         options = [option for stanza in found for option in stanza.options]
+        advertised = next((value != "0" for name, value in options if name == "accept_ra"), None)
         return PortConfiguration(
             dhcp4=("inet", "dhcp") in methods,
             dhcp6=("inet6", "dhcp") in methods,
-            accept_ra=True if ("inet6", "auto") in methods else None,
+            accept_ra=True if ("inet6", "auto") in methods else advertised,
             dns_servers=_words(options, "dns-nameservers", "dns-nameserver", "dns_nameservers"),
             dns_search=_words(options, "dns-search", "dns-domain", "dns_search"),
         )

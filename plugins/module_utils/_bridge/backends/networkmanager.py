@@ -27,6 +27,8 @@ _NAMESPACE = uuid.UUID("8d2c6f0e-5a0b-4a53-9c0f-6d1a3f5b7e21")
 _PRIORITY = "999"  # the highest: whatever else would take a port by itself comes after it
 _ACTIVE = 40  # GENERAL.STATE: from here on a profile is in use
 _WITHOUT_ADDRESSES = ("disabled", "link-local")
+# of IPv6, beside those that leave advertisements to the kernel; only the first listens to them
+_METHODS6 = ("auto", "dhcp", "disabled", "link-local", "manual")
 _MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
 # the kernel's kinds of link that any Ethernet profile fits; others have a profile of their own kind
 _ETHERNET_KINDS = (None, "veth")
@@ -66,7 +68,7 @@ class NetworkManager(Backend):
         return PortConfiguration(
             dhcp4=keyfile.value(text, "ipv4", "method") == "auto",
             dhcp6=method6 == "dhcp",
-            accept_ra=True if method6 == "auto" else None,
+            accept_ra=method6 == _METHODS6[0] if method6 in _METHODS6 else None,
             dns_servers=tuple(dict.fromkeys(";".join(servers).replace(",", ";").replace(";", " ").split())) or None,
             dns_search=tuple(dict.fromkeys(";".join(search).replace(",", ";").replace(";", " ").split())) or None,
         )
