@@ -11,47 +11,37 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from .containers import container_image, podman_environment
+from .containers import podman_environment
 from .module import collections_path
+from .network_host import NetworkHost, run
 
 ROUTER, CONTROLLER, ADDRESS = "203.0.113.1", "198.51.100.9", "203.0.113.10"
 
-_UNITS = {
-    "networkd": "systemd-networkd.service",
-    "networkmanager": "NetworkManager.service",
-    "ifupdown": "networking.service",
-}
-_UNITS.update({"netplan": _UNITS["networkd"], "netplan-nm": _UNITS["networkmanager"]})
-_OTHERS = ("NetworkManager-wait-online.service", "systemd-networkd-wait-online.service", "systemd-networkd.socket")
-
 _FILES = {
     "networkd": (
-        "etc/systemd/network/10-eth0.network",
+        "/etc/systemd/network/10-eth0.network",
         f"[Match]\nName=eth0\n\n[Network]\nAddress={ADDRESS}/24\nGateway={ROUTER}\nDNS={ROUTER}\n",
     ),
     "networkmanager": (
-        "etc/NetworkManager/system-connections/eth0.nmconnection",
+        "/etc/NetworkManager/system-connections/eth0.nmconnection",
         (
             "[connection]\nid=eth0\nuuid=9f0bb0a8-5d9f-4d0c-8f7a-0d9f6a4c1b11\ntype=ethernet\ninterface-name=eth0\n\n"
             f"[ipv4]\nmethod=manual\naddress1={ADDRESS}/24,{ROUTER}\ndns={ROUTER};\n\n[ipv6]\nmethod=link-local\n"
         ),
     ),
     "ifupdown": (
-        "etc/network/interfaces",
+        "/etc/network/interfaces",
         (
             "# the host's own words\nauto lo\niface lo inet loopback\n\n"
             f"auto eth0\niface eth0 inet static\n    address {ADDRESS}/24\n    gateway {ROUTER}\n"
         ),
     ),
     "netplan": (
-        "etc/netplan/01-eth0.yaml",
+        "/etc/netplan/01-eth0.yaml",
         (
             "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    eth0:\n"
             f"      addresses: [{ADDRESS}/24]\n      routes: [{{to: default, via: {ROUTER}}}]\n"
@@ -74,62 +64,38 @@ def assert_same(now: Result, before: Result) -> None:
         assert not found, "\n".join(found)
 
 
-class BridgeHost:
+class BridgeHost(NetworkHost):
     """One container, the two namespaces around it, and Ansible on the other side."""
 
     def __init__(self, manager: str, name: str) -> None:
-        self.manager = manager
-        self.name = f"nbt-{name}"
-        self.inside, self.outside = f"{self.name}-in", f"{self.name}-out"
-        self.directory = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
-        self._processes: list[subprocess.Popen[str]] = []
+        super().__init__(manager, name, dict([_FILES[manager]]))
+        self._key = self.directory / "key"
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key))
 
-    def start(self) -> None:
-        """Boots it; it can be reached when this returns."""
-        self.remove_container()
-        key = self.directory / "key"
-        if not key.exists():
-            _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
-        self._plug()
-        environment = podman_environment()
-        script = self.directory / "first"
-        script.write_text(self._first_boot())
-        options = ["--systemd=always", "--cap-add=NET_ADMIN,NET_RAW", "--security-opt=unmask=/proc/sys"]
-        volumes = [f"--volume={key}.pub:/key.pub:ro", f"--volume={script}:/first:ro"]
-        network = f"--network=ns:/run/netns/{self.inside}"
-        image = container_image("bookworm-net")
-        command = ["podman", "run", "--detach", f"--name={self.name}", network, *options, *volumes, image]
-        _run(*command, "/bin/sh", "/first", env=environment)
-        self._wait()
+    def volumes(self) -> dict[str, Path]:
+        """The key by which it is reached."""
+        return {"/key.pub": self._key.with_suffix(".pub")}
 
-    def reboot(self, *, power_cut: bool = False) -> None:
-        """Stops it, takes its links away, and boots it with the files that it has."""
-        stop = ["kill"] if power_cut else ["stop", "--time=2"]
-        _run("podman", *stop, self.name, env=podman_environment())
-        _run("podman", "wait", self.name, env=podman_environment())
-        self._plug()
-        _run("podman", "start", self.name, env=podman_environment())
-        self._wait()
+    def first_commands(self) -> list[str]:
+        """The key's place."""
+        return ["mkdir -p /root/.ssh; install -m 600 /key.pub /root/.ssh/authorized_keys"]
 
-    def remove(self) -> None:
-        """Removes everything."""
-        self.remove_container()
-        for namespace in (self.inside, self.outside):
-            _run("ip", "netns", "del", namespace, check=False)
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def plug(self) -> None:
+        """A cable to the router; the host's end has the same MAC each time."""
+        self.cable("eth0", "02:00:5e:00:53:10", "lan")
+        run("ip", "-n", self.outside, "addr", "add", f"{ROUTER}/24", "dev", "lan")
+        run("ip", "-n", self.outside, "addr", "add", f"{CONTROLLER}/32", "dev", "lo")
 
-    def remove_container(self) -> None:
-        """Removes the container alone."""
-        _run("podman", "rm", "--force", "--time=0", "--ignore", self.name, env=podman_environment())
-
-    def execute(self, *command: str, check: bool = True) -> str:
-        """Standard output of a command in the container, whatever its network is."""
-        return _run("podman", "exec", self.name, *command, check=check, env=podman_environment())
+    def wait_ready(self) -> None:
+        """Until it can be reached."""
+        super().wait_ready()
+        if not any(self.ssh() for _attempt in range(20)):
+            raise AssertionError(f"{self.name} can't be reached:\n{self.execute('ip', 'addr')}")
 
     def ssh(self, *command: str, timeout_s: int = 3) -> bool:
         """Whether a new ssh connection comes through."""
         options = [part for option in self._ssh_options() for part in ("-o", option)]
-        ssh = ["timeout", str(timeout_s), "ssh", "-i", str(self.directory / "key"), *options, f"root@{ADDRESS}"]
+        ssh = ["timeout", str(timeout_s), "ssh", "-i", str(self._key), *options, f"root@{ADDRESS}"]
         done = subprocess.run(self.from_outside(*ssh, *(command or ("true",))), check=False, capture_output=True)
         return done.returncode == 0
 
@@ -151,7 +117,7 @@ class BridgeHost:
         host = {
             "ansible_host": ADDRESS,
             "ansible_user": "root",
-            "ansible_ssh_private_key_file": str(self.directory / "key"),
+            "ansible_ssh_private_key_file": str(self._key),
             "ansible_ssh_common_args": " ".join(f"-o {option}" for option in self._ssh_options()),
             "ansible_python_interpreter": "/usr/bin/python3",
             **(variables or {}),
@@ -227,11 +193,11 @@ class BridgeHost:
 
     def unplug(self) -> None:
         """Pulls the cable, on the router's side."""
-        _run("ip", "-n", self.outside, "link", "set", "lan", "down")
+        run("ip", "-n", self.outside, "link", "set", "lan", "down")
 
     def plug_in(self) -> None:
         """Puts the cable back."""
-        _run("ip", "-n", self.outside, "link", "set", "lan", "up")
+        run("ip", "-n", self.outside, "link", "set", "lan", "up")
 
     @staticmethod
     def without_reports(state: Result) -> Result:
@@ -243,10 +209,6 @@ class BridgeHost:
         script = f"until {condition} >/dev/null 2>&1; do sleep 0.05; done"
         self.execute("timeout", "90", "sh", "-c", script)
 
-    def from_outside(self, *command: str) -> list[str]:
-        """A command as one that the controller runs."""
-        return ["nsenter", f"--net=/run/netns/{self.outside}", "--", *command]
-
     def _ssh_options(self) -> list[str]:
         return [
             f"BindAddress={CONTROLLER}",
@@ -254,56 +216,3 @@ class BridgeHost:
             f"UserKnownHostsFile={self.directory / 'known'}",
             "LogLevel=ERROR",
         ]
-
-    def _plug(self) -> None:
-        """New namespaces with a cable between them; the host's end has the same MAC each time."""
-        for namespace in (self.inside, self.outside):
-            _run("ip", "netns", "del", namespace, check=False)
-            _run("ip", "netns", "add", namespace)
-            _run("ip", "-n", namespace, "link", "set", "lo", "up")
-        mac = "02:00:5e:00:53:10"
-        ends = ["eth0", "netns", self.inside, "address", mac, "type", "veth", "peer", "name", "lan", "netns"]
-        _run("ip", "link", "add", *ends, self.outside)
-        for words in (
-            ["addr", "add", f"{ROUTER}/24", "dev", "lan"],
-            ["addr", "add", f"{CONTROLLER}/32", "dev", "lo"],
-            ["link", "set", "lan", "up"],
-        ):
-            _run("ip", "-n", self.outside, *words)
-
-    def _first_boot(self) -> str:
-        """A script that leaves one manager with one file, and becomes systemd."""
-        path, text = _FILES[self.manager]
-        masked = sorted({*_UNITS.values(), *_OTHERS} - {_UNITS[self.manager]})
-        unit = _UNITS[self.manager]
-        netplan = self.manager.startswith("netplan")
-        return "\n".join(
-            [
-                "[ -e /configured ] && exec /sbin/init",
-                "rm -f /etc/network/interfaces /etc/systemd/network/* /etc/netplan/*; mkdir -p /root/.ssh",
-                "install -m 600 /key.pub /root/.ssh/authorized_keys",
-                f"mkdir -p /{os.path.dirname(path)}",
-                f"cat > /{path} <<'EOF'\n{text}EOF",
-                f"chmod {600 if self.manager == 'networkmanager' else 644} /{path}",
-                *(f"ln -sf /dev/null /etc/systemd/system/{other}" for other in masked),
-                f"ln -sf /lib/systemd/system/{unit} /etc/systemd/system/multi-user.target.wants/",
-                "" if netplan else "rm -f /usr/sbin/netplan /lib/systemd/system-generators/netplan",
-                "ln -sf /dev/null /etc/systemd/system/dnsmasq.service",
-                "touch /configured; exec /sbin/init",
-            ]
-        )
-
-    def _wait(self) -> None:
-        script = "until [ -S /run/systemd/private ]; do sleep 0.1; done; systemctl is-system-running --wait || true"
-        self.execute("timeout", "30", "sh", "-c", script)
-        for _attempt in range(20):
-            if self.ssh():
-                return
-        raise AssertionError(f"{self.name} can't be reached:\n{self.execute('ip', 'addr')}")
-
-
-def _run(*command: str, check: bool = True, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env)
-    if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}{done.stderr}")
-    return done.stdout

@@ -69,6 +69,8 @@ _GONE = (
 class Daemon:
     """libvirtd with the QEMU, network and storage drivers; everything it knows lies below `directory`."""
 
+    module_library = None  # its namespaces see our files
+
     def __init__(self, name: str, directory: str | Path | None = None) -> None:
         """`directory`, by default nbt-NAME in the temporary directory, is short: a socket's path has 107 characters."""
         self.name = name

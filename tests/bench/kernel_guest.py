@@ -6,28 +6,21 @@
 from __future__ import annotations
 
 import base64
-import compileall
-import io
 import json
 import os
 import subprocess
-import tarfile
 from pathlib import Path
 from typing import Any
-
-import ansible
 
 from .daemon import Daemon
 from .guest import Guest, ensure_lan, reserve_address
 from .guest_image import guest_image, make_key, ssh_command
 from .module import Result, parse_answer
+from .remote_modules import RemoteModules, copy_modules, server_code
 
 _PR_CAPBSET_DROP = 24  # linux/prctl.h
 _ADDRESS = "198.51.100.150"
 _MAC = "52:54:00:00:65:01"
-_CHECKOUT = Path(__file__).resolve().parents[2]
-_PLUGINS = ("module_utils", "modules")
-_TREE = "opt/modules"  # where our files are in the guest
 
 _DOMAIN = """
 <domain type='qemu'><name>kernel</name><memory unit='MiB'>512</memory><vcpu>1</vcpu>
@@ -37,10 +30,6 @@ _DOMAIN = """
 <devices><interface type='network'><source network='lan'/><model type='virtio'/><mac address='{mac}'/></interface>
 <serial type='pty'><log file='{log}'/></serial></devices></domain>
 """
-_SERVER = (
-    "import sys; sys.path.insert(0, '/{tree}'); import module_server;"
-    " module_server.serve_lines(sys.stdin, sys.stdout, ['kernel_module'])"
-)
 
 
 class KernelGuest:
@@ -56,39 +45,29 @@ class KernelGuest:
         reserve_address(daemon, _MAC, _ADDRESS)
         guest = Guest(daemon, xml, name="kernel", mac=_MAC, key=self._key, log=log, address=_ADDRESS)
         guest.wait("ssh", lambda: daemon.exec(*self._ssh("true"), check=False).returncode == 0)
-        self._copy_modules()
-        self._server = subprocess.Popen(
-            [*daemon.enter_command, *self._ssh("python3", "-c", f'"{_SERVER.format(tree=_TREE)}"')],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        copy_modules(self._argv)
+        self._modules = RemoteModules(self._argv, "kernel_module")
 
     def close(self) -> None:
         """Ends the module server; the guest ends with the daemon."""
-        self._server.kill()
-        self._server.communicate()
+        self._modules.close()
         self._daemon.exec(*self._ssh("-O", "exit"), check=False)
 
     def run_module(self, name: str, args: dict[str, Any], *, check: bool = False, user: str | None = None) -> Result:
         """As tests.bench.module.run_module, inside the guest."""
-        own = {"_ansible_check_mode": check, "_ansible_diff": True, "_ansible_remote_tmp": "/tmp"}
-        request = {"name": name, "args": {**args, **own}, "env": {}, "user": user}
-        assert self._server.stdin is not None and self._server.stdout is not None
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        return parse_answer(name, self._server.stdout.readline().encode())
+        return self._modules.run(name, args, check=check, user=user)
 
     def run_module_once(self, name: str, args: dict[str, Any], *, without_capability: int) -> Result:
         """The module in a process of its own that lacks a capability, as in a container."""
         drop = f"import ctypes, os; ctypes.CDLL(None).prctl({_PR_CAPBSET_DROP}, {without_capability}, 0, 0, 0);"
-        code = _SERVER.format(tree=_TREE)
+        code = server_code("kernel_module")
         script = f"python3 -c \"{drop} os.execv('/usr/bin/python3', ['python3', '-c', \\\"{code}\\\"])\""
         request = {"name": name, "args": {**args, "_ansible_remote_tmp": "/tmp"}, "env": {}, "user": None}
         return parse_answer(name, self.shell(script, data=json.dumps(request).encode() + b"\n").encode())
 
     def shell(self, script: str, *, check: bool = True, data: bytes | None = None, encoding: str = "utf-8") -> str:
         """What a shell script prints, errors too. `modprobe` alone would be busybox's: write /usr/sbin/modprobe."""
-        command = [*self._daemon.enter_command, *self._ssh(script)]
-        done = subprocess.run(command, input=data, capture_output=True, check=False)
+        done = subprocess.run(self._argv(script), input=data, capture_output=True, check=False)
         output = (done.stdout + done.stderr).decode(encoding, errors="replace")
         assert not check or done.returncode == 0, f"{script}: {done.returncode}: {output}"
         return output
@@ -97,29 +76,11 @@ class KernelGuest:
         """Writes a file in the guest."""
         self.shell(f"mkdir -p {os.path.dirname(path)}; cat > {path}", data=text.encode())
 
+    def _argv(self, *command: str) -> list[str]:
+        return [*self._daemon.enter_command, *self._ssh(*command)]
+
     def _ssh(self, *command: str) -> list[str]:
         """Over one connection that is kept: each new one would cost the guest half a second."""
         program, *rest = ssh_command(self._key, _ADDRESS, command)
         keep = [f"ControlPath={self._directory}/ssh", "ControlMaster=auto", "ControlPersist=yes"]
         return [program, *(word for setting in keep for word in ("-o", setting)), *rest]
-
-    def _copy_modules(self) -> None:
-        """Ansible's module library, our plugins, and the server that runs them."""
-        ours = f"{_TREE}/ansible_collections/nestbox/virt/plugins"
-        library = Path(ansible.__file__).parent
-        # compiling them in the guest would take half a minute
-        for directory in (library / "module_utils", *(_CHECKOUT / "plugins" / name for name in _PLUGINS)):
-            compileall.compile_dir(directory, quiet=2)
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            archive.addfile(tarfile.TarInfo(f"{_TREE}/ansible/__init__.py"))  # empty, as in Ansible's own payload
-            for name in ("release.py", "module_utils"):
-                archive.add(library / name, f"{_TREE}/ansible/{name}", filter=_code)
-            for name in _PLUGINS:
-                archive.add(_CHECKOUT / "plugins" / name, f"{ours}/{name}", filter=_code)
-            archive.add(Path(__file__).with_name("module_server.py"), f"{_TREE}/module_server.py")
-        self.shell("tar -x -C / -f -", data=packed.getvalue())
-
-
-def _code(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return entry if entry.isdir() or entry.name.endswith((".py", ".pyc")) else None

@@ -9,11 +9,13 @@ import atexit
 import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,12 +26,24 @@ _SERVER = Path(__file__).with_name("module_server.py")
 _TIMEOUT_S = 300
 
 Result = dict[str, Any]
+# a fork server for each calling process and set of namespaces, with its address
+_SERVERS: dict[tuple[int, int | None], tuple[subprocess.Popen[bytes], str]] = {}
+
+
+@dataclass(frozen=True)
+class Library:
+    """A directory with ansible, our plugins and module_server.py, and the modules that are run there many times."""
+
+    path: str
+    modules: tuple[str, ...]
 
 
 class Inside(Protocol):
     """What has a process in the namespaces in which a module is to run."""
 
     pid: int
+    # what it has of ours, or None where it sees our own files
+    module_library: Library | None
 
 
 @functools.lru_cache(maxsize=1)
@@ -58,7 +72,7 @@ def run_module(
     request = {"name": name, "args": {**args, **own}, "env": env or {}, "user": user}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout_s)
-        connection.connect(_server(os.getpid(), inside.pid if inside else None))
+        connection.connect(_server_of(inside))
         connection.sendall(json.dumps(request).encode() + b"\n")
         answer = b"".join(iter(lambda: connection.recv(1 << 20), b""))
     return parse_answer(name, answer)
@@ -86,29 +100,49 @@ def _text(warning: Any) -> str:
     return str(warning["event"]["msg"] if isinstance(warning, dict) else warning)
 
 
-@functools.cache
-def _server(_caller: int, namespaces: int | None) -> str:
-    """The address of a fork server, one for each calling process and set of namespaces; it ends with its caller."""
+def end_server(inside: Inside) -> None:
+    """Ends the process that runs modules there: systemd's shutdown stops it, and then nobody would reap it."""
+    found = _SERVERS.pop((os.getpid(), inside.pid), None)
+    if found is not None:
+        _end(*found)
+
+
+def _server_of(inside: Inside | None) -> str:
+    key = (os.getpid(), inside.pid if inside else None)
+    if key not in _SERVERS:
+        _SERVERS[key] = _server(key[1], inside.module_library if inside else None)
+        atexit.register(_end, *_SERVERS[key])
+    return _SERVERS[key][1]
+
+
+def _server(namespaces: int | None, library: Library | None) -> tuple[subprocess.Popen[bytes], str]:
+    """A fork server; it ends with its caller."""
     address = str(Path(tempfile.mkdtemp(prefix="nbt-modules-")) / "socket")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen(64)
     enter = ["nsenter", "--target", str(namespaces), "--mount", "--uts", "--net", "--pid", "--"] if namespaces else []
-    command = ["setpriv", "--pdeathsig", "KILL", *enter, sys.executable, str(_SERVER), str(listening.fileno())]
-    path = os.pathsep.join([str(collections_path()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    tied = ["setpriv", "--pdeathsig", "KILL"]
+    program = ["/usr/bin/python3", f"{library.path}/module_server.py"] if library else [sys.executable, str(_SERVER)]
+    names = library.modules if library else ()
+    paths = [library.path] if library else [str(collections_path()), os.environ.get("PYTHONPATH", "")]
+    # what lies in a library is read-only, and compiled code is found again by its directory
+    more = {"PYTHONPATH": os.pathsep.join(paths).rstrip(os.pathsep)}
+    more.update({"PYTHONPYCACHEPREFIX": "/var/tmp/pycache"} if library else {})
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, pass_fds=[listening.fileno()], env={**os.environ, "PYTHONPATH": path}
+        [*tied, *enter, *(tied if enter else []), *program, str(listening.fileno()), *names],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[listening.fileno()],
+        env={**os.environ, **more},
     )
     listening.close()
-    atexit.register(_end, process, Path(address))
-    return address
+    return process, address
 
 
-def _end(process: subprocess.Popen[bytes], address: Path) -> None:
+def _end(process: subprocess.Popen[bytes], address: str) -> None:
     process.kill()
     process.wait()
-    address.unlink(missing_ok=True)
-    address.parent.rmdir()
+    shutil.rmtree(Path(address).parent, ignore_errors=True)
 
 
 def four_steps(name: str, args: dict[str, Any], daemon: Daemon, *, watch: Sequence[str | Path] = ()) -> list[Result]:

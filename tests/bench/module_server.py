@@ -25,10 +25,10 @@ from ansible.module_utils import basic
 MODULES = "ansible_collections.nestbox.virt.plugins.modules"
 
 
-def main(listening: socket.socket) -> None:
-    """Answers until the last client that knows the socket is gone."""
+def main(listening: socket.socket, modules: Iterable[str] = ()) -> None:
+    """Answers until the last client that knows the socket is gone; `modules` are imported once for all."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    _preload()
+    _preload(modules)
     while True:
         connection, _peer = listening.accept()
         if os.fork() == 0:
@@ -38,8 +38,10 @@ def main(listening: socket.socket) -> None:
         connection.close()
 
 
-def _preload() -> None:
+def _preload(modules: Iterable[str]) -> None:
     """Loads what AnsibleModule itself loads late: another user may have no way into this virtual environment."""
+    for name in modules:
+        importlib.import_module(f"{MODULES}.{name}")
     for name in ("_module_legacy_c2m", "_module_legacy_m2c"):
         try:
             importlib.import_module(f"ansible.module_utils._internal._json._profiles.{name}")
@@ -57,9 +59,7 @@ def _answer(connection: socket.socket) -> None:
 
 def serve_lines(requests: Iterable[str], answers: IO[str], modules: Iterable[str]) -> None:
     """Answers requests that come as lines, as over ssh, by lines; `modules` are imported once for all."""
-    _preload()
-    for name in modules:
-        importlib.import_module(f"{MODULES}.{name}")
+    _preload(modules)
     for line in requests:
         reader, writer = os.pipe()
         child = os.fork()
@@ -113,4 +113,4 @@ def _become(user: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

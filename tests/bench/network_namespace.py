@@ -8,9 +8,18 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Callable
+from typing import Any
 
+from .module import Library, Result, run_module
+
+# on the way to another state: an address that is tried out, a carrier that the kernel tells within a second
+_ON_THE_WAY = re.compile(r'tentative|"NO-CARRIER"[^]]*"LOWER_UP"')
 # what the kernel counts by itself
-_RUNNING = re.compile(r'"(hello|tcn|topology_change|gc|hold|message_age|forward_delay)_timer":[\d.]+,?|"updated":\d+,?')
+_RUNNING = re.compile(
+    r'"(hello|tcn|topology_change|gc|hold|message_age|forward_delay)_timer":[\d.]+,?|"updated":\d+,?'
+    r'|"(valid|preferred)_life_time":\d+,?|"expires":\d+,?'
+)
 _SETUP = """
 mount --make-rprivate /
 umount --recursive --lazy /sys
@@ -23,7 +32,7 @@ ip link set lo up
 echo ready
 exec sleep infinity
 """
-_READ = (
+READ = (
     "ip -json -details link show",
     "ip -json addr show",
     "ip -json -4 route show table all",
@@ -36,6 +45,8 @@ _READ = (
 
 class NetworkNamespace:
     """`pid` is a process in it, by which run_module goes inside."""
+
+    module_library: Library | None = None  # it sees our files
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -58,16 +69,30 @@ class NetworkNamespace:
         inside = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--", "sh", "-ec", "\n".join(commands)]
         return subprocess.run(inside, check=True, capture_output=True, text=True, timeout=60).stdout
 
+    def run_module(self, name: str, args: dict[str, Any], **options: Any) -> Result:
+        """The result of a module in it."""
+        return run_module(name, args, inside=self, **options)
+
     def state(self) -> str:
         """Kernel and files as one text, without what changes by itself."""
-        text = self.run(*_READ, "find /run /var/lib -type f | sort | xargs -r sha256sum")
-        return _RUNNING.sub("", text)
+        text = self.run(*READ, "find /run /var/lib -type f | sort | xargs -r sha256sum")
+        return without_counters(text)
 
     def settled(self) -> str:
         """The state when nothing changes any more: link-local addresses are tried out for a second or two."""
-        deadline = time.monotonic() + 20
-        before, now = "", self.state()
-        while (now != before or "tentative" in now) and time.monotonic() < deadline:
-            time.sleep(0.3)
-            before, now = now, self.state()
-        return now
+        return settled(self.state)
+
+
+def without_counters(text: str) -> str:
+    """What `READ` gives, without what changes by itself."""
+    return _RUNNING.sub("", text)
+
+
+def settled(state: Callable[[], str]) -> str:
+    """A state that nothing changes any more."""
+    deadline = time.monotonic() + 20
+    before, now = "", state()
+    while (now != before or _ON_THE_WAY.search(now)) and time.monotonic() < deadline:
+        time.sleep(0.3)
+        before, now = now, state()
+    return now

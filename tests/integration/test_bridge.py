@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.bench.module import Result, expect_changed, run_module
+from tests.bench.module import Result, run_module
 from tests.bench.network_namespace import NetworkNamespace
+from tests.integration.bridge_steps import CASES, assert_holds, four_steps, run_bridge, succeed
 from tests.unit.bridge.help import written_out
 
-_CASES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("bridge_cases.yml").read_text(encoding="utf-8"))
 _LINKS = (
     "ip link add eth0 address 52:54:00:00:00:01 type veth peer name far0",
     "ip link add eth1 address 52:54:00:00:00:02 type veth peer name far1",
@@ -45,43 +43,26 @@ def host() -> Iterator[NetworkNamespace]:
 
 
 def _bridge(host: NetworkNamespace, options: dict[str, Any], **more: Any) -> Result:
-    defaults = {"name": "br0", "persist": "none", "confirm_timeout": 0, "timeout": 10}
-    return run_module("bridge", {**defaults, **options}, inside=host, **more)
+    return run_bridge(host, {"persist": "none", **options}, **more)
 
 
-def _succeed(host: NetworkNamespace, options: dict[str, Any], *, check: bool = False) -> Result:
-    result = _bridge(host, options, check=check)
-    assert not result["failed"], result
-    return result
+def _succeed(host: NetworkNamespace, options: dict[str, Any]) -> Result:
+    return succeed(host, {"persist": "none", **options})
 
 
 def _four_steps(host: NetworkNamespace, options: dict[str, Any]) -> Result:
-    before = host.settled()
-    foreseen = _succeed(host, options, check=True)
-    expect_changed(foreseen, f"{options} in check mode", changed=True)
-    assert host.state() == before, "check mode changed something"
-    done = _succeed(host, options)
-    expect_changed(done, f"{options}", changed=True)
-    assert done["steps"] == foreseen["steps"]
-    reached = host.settled()
-    expect_changed(_succeed(host, options), f"{options} again", changed=False)
-    expect_changed(_succeed(host, options, check=True), f"{options} again in check mode", changed=False)
-    assert host.state() == reached, "a run that says unchanged changed something"
-    return done
+    return four_steps(host, {"persist": "none", **options})
 
 
 def test_every_option_on_one_bridge(host: NetworkNamespace) -> None:
-    for case in _CASES["changes"]:
+    for case in CASES["changes"]:
         bridge = _four_steps(host, case["options"])["bridge"]
-        holds = case.get("holds", {})
-        assert {key: bridge[key] for key in holds} == holds, case
-        if "ports" in case:
-            assert [port["name"] for port in bridge["ports"]] == case["ports"]
+        assert_holds(bridge, case)
     found = run_module("bridge_info", {"uri": "test:///default"}, inside=host)
     assert found["bridges"] == [bridge]
 
 
-@pytest.mark.parametrize("options", _CASES["removed"], ids=", ".join)
+@pytest.mark.parametrize("options", CASES["removed"], ids=", ".join)
 def test_removal_gives_everything_back(host: NetworkNamespace, options: dict[str, Any]) -> None:
     before = host.run(_EVERYTHING)
     _succeed(host, {"ports": [{"name": "eth0"}], **options})
@@ -149,7 +130,7 @@ def test_a_lease_moves_with_its_time(host: NetworkNamespace) -> None:
     assert bridge["dynamic_addresses"] == ["198.51.100.7/24"]
 
 
-@pytest.mark.parametrize("case", _CASES["refused"], ids=lambda case: f"{case[1]} {case[2]}")
+@pytest.mark.parametrize("case", CASES["refused"], ids=lambda case: f"{case[1]} {case[2]}")
 def test_refused_and_nothing_touched(refusing_host: NetworkNamespace, case: list[Any]) -> None:
     code, text, options = case
     result = _bridge(refusing_host, written_out(options))
