@@ -81,7 +81,7 @@ class DomainResource(Resource[DomainState]):
     def settle(self) -> bool:
         """Waits for what wait_for names."""
         if not self._params["wait_for"]:
-            return False
+            return False  # before the import, which a task that does not wait shall not pay for
         from .domain_wait import wait_for
 
         return wait_for(self._connection, self._names.name, self._params)

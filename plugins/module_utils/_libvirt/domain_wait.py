@@ -25,9 +25,7 @@ _AGENT = "devices/channel/target[@name='org.qemu.guest_agent.0']"
 
 def wait_for(connection: Connection, name: str, params: Mapping[str, Any]) -> bool:
     """Waits for what `wait_for` names; raises WaitTimeout with what was seen last. Whether it waited."""
-    wanted = params.get("wait_for")
-    if not wanted:
-        return False
+    wanted = params["wait_for"]
     probe, waits_for = _PROBES[wanted]
     timeout_s = int(params["timeout"])
     domain = find_domain(connection, name)
