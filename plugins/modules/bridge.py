@@ -166,7 +166,10 @@ options:
     description: Seconds in each of the states before a port forwards, from 0 to 30, and at least 2 with O(stp=true).
     type: int
   priority:
-    description: The priority of the bridge in the spanning tree protocol, from 0 to 65535. The lowest becomes the root.
+    description:
+      - The priority of the bridge in the spanning tree protocol, from 0 to 65535. The lowest becomes the root.
+      - Switches know multiples of 4096 only, for the other bits are the VLAN's there since IEEE 802.1t. The Linux
+        bridge takes all numbers, as in IEEE 802.1D before that, and compares them as they are.
     type: int
   ageing:
     description: Seconds after which a MAC that was not seen is forgotten.

@@ -97,13 +97,13 @@ SPEC = ArgumentSpec(
 # option: least, greatest, what the numbers are
 _RANGES = {
     "forward_delay": (0, 30, "seconds"),
-    "priority": (0, 61440, "in steps of 4096"),
+    # steps of 4096 are what IEEE 802.1t asks for; kernel and managers take the numbers between, and bridges have them
+    "priority": (0, 65535, "the lowest becomes the root"),
     "ageing": (0, 1_000_000, "seconds"),
     "mtu": (68, 65535, "bytes"),
     "timeout": (0, 3600, "seconds"),
     "confirm_timeout": (0, 3600, "seconds"),
 }
-_PRIORITY_STEP = 4096
 _LOCAL_TABLE = 255
 _KIND_OPTIONS = {
     PLAIN: (),
@@ -116,11 +116,6 @@ def parse(params: dict[str, Any]) -> Declaration:
     """The declaration; raises DeclarationError."""
     for option, (least, greatest, unit) in _RANGES.items():
         _check_range(option, params.get(option), least, greatest, unit)
-    if (params["priority"] or 0) % _PRIORITY_STEP:
-        raise DeclarationError(
-            f"priority was given as {params['priority']}. Give a multiple of {_PRIORITY_STEP}, such as 32768: the "
-            "other bits are the VLAN's (IEEE 802.1D)."
-        )
     name = check_name(params["name"], "name")
     ports = None if params["ports"] is None else tuple(_port(port, name) for port in params["ports"])
     declaration = Declaration(
