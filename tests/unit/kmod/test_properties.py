@@ -120,7 +120,9 @@ def test_what_is_appended_is_a_line_of_its_own(data: bytes) -> None:
     after = appended(data, "blacklist nouveau\n")
     assert after.startswith(data)
     assert list(commands(after))[-1].name == "nouveau"
-    assert len(list(commands(after))) == len(list(commands(data))) + 1
+    before, now = len(list(commands(data))), len(list(commands(after)))
+    # modprobe reads a backslash that ends the file as a character, which may be all that a last command has
+    assert now == before + 1 or (data.endswith(b"\\") and now == before)
 
 
 @given(FILES)
