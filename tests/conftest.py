@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -29,6 +30,10 @@ os.environ["ANSIBLE_COLLECTIONS_PATH"] = os.pathsep.join(_PATHS)
 os.environ["ANSIBLE_HOST_PATTERN_MISMATCH"] = "error"
 if str(collections_path()) not in sys.path:
     sys.path.insert(0, str(collections_path()))
+
+# how long an example takes says how busy the machine is
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 class _ByFile(LoadScopeScheduling):
