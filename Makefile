@@ -15,7 +15,7 @@ setup:
 
 quick: setup  ## style, types and unit tests, in less than a minute
 	@tools/lint ruff mypy
-	@tools/run pytest -q tests/unit
+	@tools/run pytest -q --numprocesses 2 tests/unit
 
 test: setup  ## everything: installs what is missing, then lint, sanity, and all tests
 	@echo '== lint'

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,12 @@ UTIL_FILES = [path for path in PLUGIN_FILES if UTILS in path.parents]
 MODULE_FILES = [path for path in PLUGIN_FILES if path.parent.name == "modules"]
 
 
+@functools.cache
+def source(path: Path) -> ast.Module:
+    """The syntax tree of a file; every rule reads it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def short(path: Path) -> str:
     return str(path.relative_to(CHECKOUT))
 
@@ -70,7 +77,7 @@ def dotted(path: Path) -> str:
 def imports(path: Path) -> Iterator[str]:
     """Every module that a file imports, anywhere in it, by its absolute name."""
     package = dotted(path) if path.name == "__init__.py" else dotted(path).rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(source(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -120,7 +127,7 @@ def test_lxml_and_libvirt_come_only_through_deps(path: Path) -> None:
 
 def runtime_imports(path: Path) -> set[str]:
     """The imports outside `if TYPE_CHECKING:`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = source(path)
     typing_only: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -137,21 +144,19 @@ def runtime_imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", UTIL_FILES, ids=short)
 def test_module_utils_are_private_and_say_so(path: Path) -> None:
     assert part_of(path).startswith("_"), f"{short(path)} must start with an underscore"
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    docstring = ast.get_docstring(source(path)) or ""
     assert "Private to this collection." in docstring, f"{short(path)} does not say that it is private"
 
 
 @pytest.mark.parametrize("path", [path for path in UTIL_FILES if path.name != "_runner.py"], ids=short)
 def test_only_the_runner_ends_a_module(path: Path) -> None:
-    names = {
-        node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
-    }
+    names = {node.attr for node in ast.walk(source(path)) if isinstance(node, ast.Attribute)}
     assert not names & {"exit_json", "fail_json"}, f"{short(path)} ends the module itself"
 
 
 @pytest.mark.parametrize("path", PLUGIN_FILES, ids=short)
 def test_no_error_is_hidden(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(source(path)):
         if isinstance(node, ast.ExceptHandler):
             caught = ast.unparse(node.type) if node.type else ""
             hidden = re.fullmatch(r"|Exception|BaseException", caught) and not isinstance(node.body[-1], ast.Raise)
@@ -163,7 +168,7 @@ def test_a_piece_is_small_enough_to_read(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     if path not in MODULE_FILES:  # a module is documentation for the most part
         assert len(text.splitlines()) <= MAX_FILE_LINES, f"{short(path)} has more than {MAX_FILE_LINES} lines"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(source(path)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= MAX_FUNCTION_LINES, f"{short(path)}:{node.lineno} {node.name} has {lines} lines"
