@@ -105,9 +105,12 @@ def test_direct_boot_with_a_seed(daemon: Daemon, image: GuestImage, key: Path, t
     guest.wait("the end after the power button", guest.gone)
 
 
-@pytest.mark.parametrize(("machine", "nic", "bus"), [("pc", "e1000", "virtio"), ("q35", "virtio", "sata")])
+# only one of them boots twice: what it keeps is on the disk, whatever the machine
+@pytest.mark.parametrize(
+    ("machine", "nic", "bus", "reboots"), [("pc", "e1000", "virtio", True), ("q35", "virtio", "sata", False)]
+)
 def test_boot_from_disk(
-    daemon: Daemon, image: GuestImage, key: Path, tmp_path: Path, machine: str, nic: str, bus: str
+    daemon: Daemon, image: GuestImage, key: Path, tmp_path: Path, machine: str, nic: str, bus: str, reboots: bool
 ) -> None:
     overlay = tmp_path / "disk.qcow2"
     subprocess.run(
@@ -132,12 +135,14 @@ def test_boot_from_disk(
     lines = before.splitlines()
     assert lines[0].split()[:5] == ["default", "via", "198.51.100.1", "dev", "eth0"]
     assert lines[1:4] == ["nameserver 198.51.100.1", "late", "later"]
-    guest.shell("echo kept > /root/kept; sync")
     guest.wait("the agent", guest.agent_answers)
-    daemon.virsh("reboot", guest.name, "--mode", "agent")
-    guest.wait("the next boot", lambda: guest.shell("cat /proc/sys/kernel/random/boot_id") != lines[-1])
-    assert guest.shell("cat /root/kept /var/tmp/late") == "kept\nlate\nlater", "a known instance runs its commands once"
-    guest.wait("the agent", guest.agent_answers)
+    if reboots:
+        guest.shell("echo kept > /root/kept; sync")
+        daemon.virsh("reboot", guest.name, "--mode", "agent")
+        guest.wait("the next boot", lambda: guest.shell("cat /proc/sys/kernel/random/boot_id") != lines[-1])
+        kept = guest.shell("cat /root/kept /var/tmp/late")
+        assert kept == "kept\nlate\nlater", "a known instance runs its commands once"
+        guest.wait("the agent", guest.agent_answers)
     daemon.virsh("shutdown", guest.name, "--mode", "agent")
     guest.wait("the end after the agent's shutdown", guest.gone)
 
