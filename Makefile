@@ -18,17 +18,16 @@ quick: setup  ## style, types and unit tests, in less than a minute
 	@tools/run pytest -q --numprocesses 2 tests/unit
 
 test: setup  ## everything: installs what is missing, then lint, sanity, and all tests
-	@echo '== lint'
-	@tools/lint
-	@echo '== sanity'
-	@tools/sanity
+	@$(MAKE) --jobs --output-sync=target lint sanity
 	@echo '== tests'
 	@tools/run pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 lint: setup  ## every check that only reads
+	@echo '== lint'
 	@tools/lint
 
 sanity: setup  ## ansible-test sanity
+	@echo '== sanity'
 	@tools/sanity
 
 docs: setup  ## the documentation site of the plugins, in build/docs
