@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run inside the bench's Debian guest: a nested guest of type kvm, and what the CPU in it can do.
 
-usage: nested_guest.py start|state|boot|flags|destroy       boot: what tells one boot from another
+usage: nested_guest.py start|look       look: its state, what tells one boot from another, and the flags of its CPU
 """
 
 from __future__ import annotations
@@ -53,19 +53,17 @@ def read(domain: libvirt.virDomain, path: str) -> str:
 def main() -> None:
     """The command line."""
     connection = libvirt.open("qemu:///system")
-    verb = sys.argv[1]
-    if verb == "start":
+    if sys.argv[1] == "start":
         connection.defineXML(DOMAIN).create()
         return
     domain = connection.lookupByName(NAME)
-    if verb == "state":
-        print("running" if domain.isActive() else "off")
-    elif verb == "boot":
-        print(read(domain, "/proc/sys/kernel/random/boot_id").strip())
-    elif verb == "flags":
-        print(next(line for line in read(domain, "/proc/cpuinfo").splitlines() if line.startswith("flags")))
-    elif verb == "destroy":
-        domain.destroy()
+    flags = next(line for line in read(domain, "/proc/cpuinfo").splitlines() if line.startswith("flags"))
+    found = {
+        "running": bool(domain.isActive()),
+        "boot": read(domain, "/proc/sys/kernel/random/boot_id").strip(),
+        "svm": "svm" in flags.split(),
+    }
+    print(json.dumps(found))
 
 
 main()
