@@ -29,7 +29,10 @@ class ActionModule(ActionBase):
         ended = confirm(self._connection, self._on_host, pending)
         if ended["confirmation"]["state"] == "unknown":
             self._connection._shell.tmpdir = None  # nothing to clear away on a host that can't be reached
-        return {**result, **ended}
+        # what the module said before the change, such as what an earlier run undid, is not in the outcome
+        told = [str(warning) for warning in result.get("warnings", [])]
+        new = [text for text in ended.pop("warnings", []) if not any(text in one for one in told)]
+        return {**result, **ended, "warnings": [*result.get("warnings", []), *new]}
 
     def _on_host(self, command: str) -> dict[str, Any]:
         """Runs a command over a connection as it is now, with the task's become."""
