@@ -63,3 +63,21 @@ def kernel(case: dict[str, Any] | None = None) -> Kernel:
     }
     routes = tuple(KernelRoute(Route(**row), "eth0") for row in HOST["routes"])
     return Kernel(links=links, addresses=addresses, routes=routes, has_vlan_filtering=True)
+
+
+def host(case: dict[str, Any]) -> Kernel:
+    """The kernel that a case writes out: links by name, addresses (`dynamic` ones, with seconds or none), routes."""
+    dynamic = dict.fromkeys(case.get("dynamic", ()))
+    dynamic.update(case["dynamic"] if isinstance(case.get("dynamic"), dict) else {})
+    addresses = {
+        name: tuple(Address(text, dynamic=text in dynamic, seconds=dynamic.get(text)) for text in texts)
+        for name, texts in case.get("addresses", {}).items()
+    }
+    rows = [dict(row) for row in case.get("routes", ())]
+    return Kernel(
+        links={name: Link(name, **values) for name, values in case.get("links", {}).items()},
+        addresses=addresses,
+        routes=tuple(KernelRoute(device=row.pop("device"), route=Route(**row)) for row in rows),
+        remotes={name: tuple(peers) for name, peers in case.get("remotes", {}).items()},
+        has_vlan_filtering=True,
+    )

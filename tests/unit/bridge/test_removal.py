@@ -13,28 +13,14 @@ import yaml
 
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.checks import check_removal
-from ansible_collections.nestbox.virt.plugins.module_utils._bridge.kernel import Address, Kernel, KernelRoute, Link
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.model import Declaration, Layer3, Port, Route
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Record
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.removal import Return, cut_off, removal, returns
 from ansible_collections.nestbox.virt.plugins.module_utils._errors import RefusedError
 
+from .help import host
+
 _CASES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("removals.yml").read_text(encoding="utf-8"))
-
-
-def _kernel(case: dict[str, Any]) -> Kernel:
-    links = {name: Link(name, **values) for name, values in case.get("links", {}).items()}
-    dynamic = case.get("dynamic", ())
-    addresses = {
-        name: tuple(Address(text, dynamic=text in dynamic) for text in texts)
-        for name, texts in case.get("addresses", {}).items()
-    }
-    routes = [(dict(row), row["device"]) for row in case.get("routes", ())]
-    found = tuple(
-        KernelRoute(Route(**{key: value for key, value in row.items() if key != "device"}), device)
-        for row, device in routes
-    )
-    return Kernel(links=links, addresses=addresses, routes=found)
 
 
 def _record(case: dict[str, Any]) -> Record | None:
@@ -45,18 +31,20 @@ def _record(case: dict[str, Any]) -> Record | None:
         port: Layer3(
             addresses=tuple(row.get("addresses", ())),
             dhcp4=row.get("dhcp4", False),
+            accept_ra=row.get("accept_ra"),
             routes=tuple(Route(**route) for route in row.get("routes", ())),
         )
         for port, row in said.get("taken", {}).items()
     }
-    ports = tuple(Port(name) for name, link in case["links"].items() if link.get("master") == "br0")
-    written = Declaration("br0", ports=ports)
-    ours = dict.fromkeys(said.get("ours", ()), "plain")
-    return Record("br0", "networkd", written, taken=taken, ours=ours, adopted=said.get("adopted", False))
+    ours = said.get("ours", {})
+    links = [name for name, link in case["links"].items() if link.get("master") == "br0"]
+    written = Declaration("br0", ports=tuple(Port(name) for name in links if ours.get(name, "plain") == "plain"))
+    mtus = said.get("mtus", {})
+    return Record("br0", "networkd", written, taken=taken, ours=ours, mtus=mtus, adopted=said.get("adopted", False))
 
 
 def _given(case: dict[str, Any]) -> list[Return]:
-    return returns("br0", _kernel(case), _record(case), case.get("held", ()))
+    return returns("br0", host(case), _record(case), case.get("held", ()))
 
 
 def _check(case: dict[str, Any]) -> None:
@@ -66,7 +54,7 @@ def _check(case: dict[str, Any]) -> None:
         for name, found in files.items()
     }
     declaration = Declaration("br0", present=False, persist=case.get("persist", "auto"))
-    check_removal(declaration, _kernel(case), _record(case), _given(case), managers)
+    check_removal(declaration, host(case), _record(case), _given(case), managers)
 
 
 @pytest.mark.parametrize("name", _CASES)
@@ -78,8 +66,8 @@ def test_removal(name: str) -> None:
         assert case["refused"] in caught.value.message
         return
     _check(case)
-    found = removal("br0", _kernel(case), _record(case), _given(case))
+    found = removal("br0", host(case), _record(case), _given(case))
     assert [[row.target, row.verb] for row in found] == case["steps"]
-    told = list(cut_off("br0", _kernel(case), _record(case), {"vnet0": {"name": "web1", "uuid": "0"}}))
+    told = list(cut_off("br0", host(case), _record(case), {"vnet0": {"name": "web1", "uuid": "0"}}))
     named = [warning.partition("under it: ")[2].partition(". Nobody")[0] for warning in told]
     assert named == ([case["cut off"]] if "cut off" in case else [])
