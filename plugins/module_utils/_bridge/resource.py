@@ -256,6 +256,7 @@ class BridgeResource(GuardedResource[Current]):
             present=written is not None,
             ports=tuple(after),
             released=tuple(port for port in before if port not in after),
+            joined=tuple(port for port in after if port not in before),
             files=changed,
             created=self.declaration.name not in current.kernel.links,
             lost_lease=any(row.verb == "obtain" for row in found),

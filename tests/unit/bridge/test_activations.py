@@ -27,7 +27,7 @@ def _shown(commands: tuple[tuple[str, ...], ...], activation: Activation) -> lis
 
 
 def _change(said: dict[str, Any]) -> Change:
-    links = {key: tuple(said.get(key, ())) for key in ("ports", "released")}
+    links = {key: tuple(said.get(key, ())) for key in ("ports", "released", "joined")}
     layers = {
         key: Layer3(**{word: tuple(value) if isinstance(value, list) else value for word, value in said[key].items()})
         for key in ("was", "now")

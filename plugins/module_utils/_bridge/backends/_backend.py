@@ -38,6 +38,7 @@ class Change:
     ports: tuple[str, ...]  # plain ports that are under the bridge now
     released: tuple[str, ...]  # plain ports that no longer are
     files: Mapping[str, bytes | None]
+    joined: tuple[str, ...] = ()  # those of the ports that were elsewhere before
     created: bool = False  # the bridge was not there before
     lost_lease: bool = False  # it is to have an address by DHCP, and has none
     was: Layer3 = field(default_factory=Layer3)  # what was written last of its addresses

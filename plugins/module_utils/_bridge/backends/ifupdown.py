@@ -117,7 +117,10 @@ class Ifupdown(Backend):
             down = tuple(("ifdown", "--force", port) for port in change.ports)
             up = (*(("ifup", "--force", port) for port in change.ports), ("ifup", "--force", change.name))
         else:
-            return _activation_of_a_living_bridge(change)
+            living = _activation_of_a_living_bridge(change)
+            # else the client of a port would give it an address again with the next lease
+            stop = tuple(_stop_client(port, version) for port in change.joined for version in self._clients(port))
+            return replace(living, before=(*stop, *living.before), may_fail=(*stop, *living.may_fail))
         # a port need not be one that interfaces(5) knows
         return Activation(before=down, after=up, may_fail=(*down, *(up[:-1] if change.present else up)))
 
@@ -129,10 +132,14 @@ class Ifupdown(Backend):
         name = change.name
         if change.present and not change.created:
             back = _activation_of_a_living_bridge(replace(change, was=change.now, now=change.was))
-            return [*back.before, *(_fed(command, back.inputs.get(command)) for command in back.after)]
+            fed = (_fed(command, back.inputs.get(command)) for command in back.after)
+            return [*back.before, *_anew(change.joined), *fed]
         release = tuple(_stop_client(name, version) for version in _VERSIONS)
-        again = [command for port in ports for command in (("ifdown", "--force", port), ("ifup", "--force", port))]
-        return [*release, *again, ("ifup", "--force", name)]
+        return [*release, *_anew(ports), ("ifup", "--force", name)]
+
+    def _clients(self, port: str) -> list[int]:
+        """The IP versions for which a DHCP client runs on a link."""
+        return [version for version in _VERSIONS if self.exists(_client_files(port, version)[0])]
 
     def _own(self, files: Files) -> list[str]:
         """The files that interfaces(5) reads, without ours."""
@@ -174,6 +181,10 @@ def _activation_of_a_living_bridge(change: Change) -> Activation:
     if not known and find(tell[0]):
         start.append(tell)
     return Activation(before=tuple(stop), after=tuple(start), may_fail=tuple(stop), inputs={tell: _resolvers(now)})
+
+
+def _anew(ports: Iterable[str]) -> list[Command]:
+    return [(program, "--force", port) for port in ports for program in ("ifdown", "ifup")]
 
 
 def _fed(command: Command, text: str | None) -> Command:
