@@ -303,6 +303,10 @@ def _hooks(wanted: Declaration) -> Iterator[str]:
     for port in wanted.port_list():
         mtu = f" mtu {said.mtu}" if said.mtu else ""
         yield f"up ip link set dev {port.name} up{mtu}"
+    layer3 = wanted.layer3
+    if layer3.accept_ra is False and not layer3.dhcp6 and not any(":" in address for address in layer3.addresses or ()):
+        # no stanza of IPv6 says it
+        yield f"up sysctl -q -w net/ipv6/conf/{name}/accept_ra=0 || true"
     if said.multicast_snooping is not None:
         yield f"up ip link set dev {name} type bridge mcast_snooping {int(said.multicast_snooping)}"
     if wanted.default_vlan is None:
