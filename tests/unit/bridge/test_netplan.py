@@ -41,3 +41,16 @@ def test_the_bridge_is_rendered_as_its_ports_are(case: dict[str, Any], tmp_path:
     change = Change("br0", True, ("eth0", "eth1"), (), {}, created=True)
     told = {command[0] for command in backend.activate(change).after}
     assert told == {"netplan", "nmcli" if case["renderer"] == "NetworkManager" else "networkctl"}
+
+
+def test_a_port_loses_its_addresses_wherever_it_has_some() -> None:
+    files = {
+        "/etc/netplan/1.yaml": b"network: {ethernets: {eth1: {addresses: [203.0.113.5/24]}}}",
+        "/etc/netplan/2.yaml": b"network:\n  ethernets:\n    eth1:\n      dhcp4: true\n",
+    }
+    declaration = parse(params({"ports": [{"name": "eth1"}], "addresses": []}))
+    target = resolve(declaration, kernel(), None, None, PortConfiguration())
+    changed = BACKENDS["netplan"](root="/nonexistent").render(target, kernel(), files)
+    for path in files:
+        definition = yaml.safe_load(changed[path] or b"")["network"]["ethernets"]["eth1"]
+        assert definition == {"dhcp4": False, "dhcp6": False, "accept-ra": False, "link-local": []}, path

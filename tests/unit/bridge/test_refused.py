@@ -21,14 +21,29 @@ from .help import kernel, params, written_out
 _CASES: list[list[Any]] = yaml.safe_load(Path(__file__).with_name("refused.yml").read_text(encoding="utf-8"))
 
 
-def _plan(options: dict[str, Any]) -> None:
+def _plan(options: dict[str, Any], before: dict[str, Any] | None = None) -> None:
     declaration = parse(params(written_out(options)))
-    check_whole(declaration, resolve(declaration, kernel(), None, None, PortConfiguration()).written)
+    recorded = None if before is None else parse(params(before))
+    check_whole(declaration, resolve(declaration, kernel(), recorded, None, PortConfiguration()).written)
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case[0]} {case[1]}")
 def test_refused(case: list[Any]) -> None:
-    text, options = case
+    text, *options = case
     with pytest.raises(DeclarationError) as caught:
-        _plan(options)
+        _plan(*options)
     assert text in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dhcp4": True, "routes": [{"to": "203.0.113.0/28", "via": "198.51.100.9"}]},
+        {"accept_ra": True, "addresses": ["2001:db8::3/64"], "gateway6": "2001:db8:1::1"},
+        {"priority": 100},
+        {"mtu": 1279, "addresses": ["198.51.100.3/24"]},
+    ],
+    ids=str,
+)
+def test_taken(options: dict[str, Any]) -> None:
+    _plan(options)

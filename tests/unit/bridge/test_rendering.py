@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Backend
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Backend, shown
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.edits import take_back
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import parse
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Edit, Record, read_record, record_path
@@ -24,7 +24,7 @@ from ansible_collections.nestbox.virt.plugins.module_utils._bridge.target import
     layer3_of,
     resolve,
 )
-from ansible_collections.nestbox.virt.plugins.module_utils._errors import UnsupportedError
+from ansible_collections.nestbox.virt.plugins.module_utils._errors import ConflictError, UnsupportedError
 
 from .help import DATA, HOST, kernel, params
 
@@ -122,3 +122,26 @@ def test_a_record_holds_what_was_there(manager: str, tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(record.as_json())
     assert read_record("br0", str(tmp_path)) == record
+
+
+def test_a_server_knows_the_bridge_by_what_it_knew_the_port() -> None:
+    declaration = parse(params({"ports": [{"name": "eth0"}], "inherit": True}))
+    target = resolve(declaration, kernel(), None, None, PortConfiguration(dhcp4=True, client="3735928559"))
+    text = _text(BACKENDS["networkd"](root=_NOTHING).render(target, kernel(), _files("networkd")))
+    assert "ClientIdentifier=duid\n| IAID=3735928559" in text
+
+
+def test_a_file_that_networkd_reads_before_ours_is_an_error() -> None:
+    files = {"/etc/systemd/network/00-a.network": b"[Match]\nName=eth1\n"}
+    backend = BACKENDS["networkd"](root=_NOTHING)
+    target = _target(backend, {"options": {"ports": [{"name": "eth1"}], "addresses": []}}, files)
+    with pytest.raises(ConflictError, match=r"00-a\.network configures eth1, and its name comes before"):
+        backend.render(target, kernel(), files)
+
+
+def test_secrets_are_not_shown() -> None:
+    content = b"[wifi-security]\npsk = open sesame\n[ipv4]\nmethod=auto\n"
+    said = shown("/etc/NetworkManager/system-connections/a.nmconnection", content)
+    assert said == "[wifi-security]\npsk=(not shown)\n[ipv4]\nmethod=auto\n"
+    assert shown("/etc/network/interfaces", content) == content.decode()
+    assert shown("/etc/netplan/1.yaml", None) is None
