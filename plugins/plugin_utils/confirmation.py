@@ -17,6 +17,8 @@ from typing import Any, Callable
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 
+from ansible_collections.nestbox.virt.plugins.module_utils._switch.watchdog import DIED
+
 Data = dict[str, Any]
 Execute = Callable[[str], Data]
 
@@ -25,6 +27,9 @@ _RESTORING_TAKES_S = 40.0
 _WAIT_ON_HOST_S = 4.0
 _BETWEEN_ATTEMPTS_S = 0.5
 _CONNECT_S = (3.0, 10.0)  # at least and at most for a new connection
+
+_OF_THE_DECLARATION = "Look at addresses, gateway, VLAN and ports in the declaration, or give it more time."
+_OF_THE_HOST = "Somebody killed it, or the host had no memory left: see there, and run the task again."
 
 _display = Display()
 
@@ -165,10 +170,10 @@ def _restored(report: Data, facts: Data, timeout_s: int) -> Data:
     if outcome.get("failed"):
         said = f"{outcome['msg']} {end}"
     else:
-        said = (
-            f"{report['reason']} It was undone after {timeout_s} seconds (confirm_timeout). Tried was: {tried}. {end} "
-            "Look at addresses, gateway, VLAN and ports in the declaration, or give it more time."
-        )
+        when, advice = f"after {timeout_s} seconds (confirm_timeout)", _OF_THE_DECLARATION
+        if report["reason"] == DIED:
+            when, advice = "at once", _OF_THE_HOST
+        said = f"{report['reason']} It was undone {when}. Tried was: {tried}. {end} {advice}"
     error = {**outcome.get("error", {"code": "not_confirmed", "message": said}), "report": report}
     return {
         "failed": True,
