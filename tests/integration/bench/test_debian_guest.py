@@ -53,7 +53,6 @@ def test_ansible_and_a_snapshot(guest: DebianGuest) -> None:
     run = run_play(guest, [copy]).succeeded()
     assert run.changed == ["Write"]
     assert run.task("Write")["diff"][0]["after"] == "kept?\n"
-    assert run_play(guest, [copy], check=True).succeeded().changed == []
     guest.revert()
     assert guest.call("ls /root") == ""
     assert "br0" not in guest.call("ls /sys/class/net")
