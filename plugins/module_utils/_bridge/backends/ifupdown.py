@@ -117,7 +117,7 @@ class Ifupdown(Backend):
             down = tuple(("ifdown", "--force", port) for port in change.ports)
             up = (*(("ifup", "--force", port) for port in change.ports), ("ifup", "--force", change.name))
         else:
-            living = _activation_of_a_living_bridge(change)
+            living = _activation_of_a_living_bridge(self._with_clients(change))
             # else the client of a port would give it an address again with the next lease
             stop = tuple(_stop_client(port, version) for port in change.joined for version in self._clients(port))
             return replace(living, before=(*stop, *living.before), may_fail=(*stop, *living.may_fail))
@@ -131,11 +131,19 @@ class Ifupdown(Backend):
         """
         name = change.name
         if change.present and not change.created:
-            back = _activation_of_a_living_bridge(replace(change, was=change.now, now=change.was))
+            then = self._with_clients(change)
+            back = _activation_of_a_living_bridge(replace(then, was=then.now, now=then.was))
             fed = (_fed(command, back.inputs.get(command)) for command in back.after)
             return [*back.before, *_anew(change.joined), *fed]
         release = tuple(_stop_client(name, version) for version in _VERSIONS)
         return [*release, *_anew(ports), ("ifup", "--force", name)]
+
+    def _with_clients(self, change: Change) -> Change:
+        """A change with what runs on a bridge that somebody else made, of which nothing was written."""
+        was, running = change.was, self._clients(change.name)
+        dhcp4 = 4 in running if was.dhcp4 is None else was.dhcp4
+        dhcp6 = 6 in running if was.dhcp6 is None else was.dhcp6
+        return replace(change, was=replace(was, dhcp4=dhcp4, dhcp6=dhcp6))
 
     def _clients(self, port: str) -> list[int]:
         """The IP versions for which a DHCP client runs on a link."""
