@@ -78,7 +78,9 @@ def test_a_wrong_declaration_comes_back_by_itself(story: dict[str, Any], what: s
     assert result["failed"] and result["changed"] is False, result
     assert result["error"]["code"] == "not_confirmed"
     assert result["confirmation"]["state"] == "restored"
-    assert "did not confirm the change" in result["msg"] and "The host is as it was before" in result["msg"]
+    # which of its two reasons it gives, not applied or not confirmed in time, depends on how busy the machine is
+    assert "It was undone after 10 seconds (confirm_timeout)." in result["msg"], result["msg"]
+    assert "The host is as it was before" in result["msg"]
     assert "bridge br0: create" in result["msg"], "what was tried is said"
     assert result["confirmation"]["report"]["seconds"] <= _RESTORED_WITHIN_S
     assert_same(after, story["before"])
