@@ -262,6 +262,7 @@ class BridgeResource(GuardedResource[Current]):
             lost_lease=any(row.verb == "obtain" for row in found),
             was=current.record.written.layer3 if current.record else Layer3(),
             now=written.layer3 if written else Layer3(),
+            written=written,
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Backend, shown
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Backend, Change, shown
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.edits import take_back
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import parse
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Edit, Record, read_record, record_path
@@ -60,6 +60,13 @@ def _text(changes: dict[str, bytes | None]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _compare(path: Path, text: str) -> None:
+    if os.environ.get("NESTBOX_WRITE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("manager", "name"), _PAIRS)
 def test_rendering(manager: str, name: str) -> None:
     refused = DATA["cases"][name].get("refused", {}).get(manager)
@@ -67,12 +74,18 @@ def test_rendering(manager: str, name: str) -> None:
         with pytest.raises(UnsupportedError, match=refused):
             _render(manager, name)
         return
-    path = _GOLDEN / manager / f"{name}.txt"
-    text = _text(_render(manager, name)[1])
-    if os.environ.get("NESTBOX_WRITE_GOLDEN"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+    _compare(_GOLDEN / manager / f"{name}.txt", _text(_render(manager, name)[1]))
+
+
+@pytest.mark.parametrize("name", DATA["cases"])
+def test_what_networkmanager_is_told_of_a_living_bridge(name: str) -> None:
+    backend = BACKENDS["networkmanager"](root=_NOTHING)
+    target = _target(backend, DATA["cases"][name], _files("networkmanager"))
+    change = Change("br0", present=True, ports=(), released=(), files={}, written=target.written)
+    *words, last = backend.activate(change).after
+    assert words == [("nmcli", "connection", "reload")]
+    pairs = zip(last[4::2], last[5::2])
+    _compare(_GOLDEN / "nmcli" / f"{name}.txt", "\n".join([" ".join(last[:4]), *map(" = ".join, pairs), ""]))
 
 
 @pytest.mark.parametrize(("manager", "name"), _PAIRS)

@@ -43,6 +43,7 @@ class Change:
     lost_lease: bool = False  # it is to have an address by DHCP, and has none
     was: Layer3 = field(default_factory=Layer3)  # what was written last of its addresses
     now: Layer3 = field(default_factory=Layer3)
+    written: Declaration | None = None  # the whole of what is written now
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..kernel import Kernel
 from ..model import MACVLAN, PLAIN, Declaration, Layer3, Port
 from ..target import PortConfiguration, Target
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
+from .nm_settings import modification, up_again
 
 _ETC = "/etc/netplan"
 _DIRECTORIES = (_ETC, "/run/netplan", "/lib/netplan")
@@ -162,8 +163,7 @@ class Netplan(Backend):
         """What renders the links takes what netplan made of the old files."""
         links = (*ports, change.name)
         if self._is_network_manager(change.name, links):
-            again: list[Command] = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in links]
-            return [("netplan", "generate"), ("nmcli", "connection", "reload"), *again]
+            return [("netplan", "generate"), ("nmcli", "connection", "reload"), *map(up_again, links)]
         again = [("networkctl", "reconfigure", link) for link in (change.name, *ports)]
         return [("netplan", "generate"), ("networkctl", "reload"), *again]
 
@@ -224,10 +224,9 @@ def _tell_network_manager(change: Change) -> tuple[tuple[Command, ...], tuple[Co
     if change.present and (change.created or change.lost_lease):
         up = ((*nmcli, "connection", "up", "id", f"netplan-{change.name}"),)
         soft = [(*nmcli, "connection", "up", "ifname", port) for port in change.ports]
-    elif change.present:
-        soft = [("nmcli", "device", "reapply", change.name)]
-    # not `device connect`, which writes a new profile with DHCP for a link that has none
-    soft += [(*nmcli, "connection", "up", "ifname", port) for port in change.released]
+    elif change.written is not None:
+        soft = [modification(change.written, ours=False)]
+    soft += [up_again(port) for port in change.released]
     return (("nmcli", "connection", "reload"), *up, *soft), tuple(soft)
 
 

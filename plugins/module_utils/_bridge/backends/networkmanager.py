@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from ..._errors import UnsupportedError
 from ..commands import Command, find, run
 from ..kernel import NO_MAC, Kernel, Link
-from ..model import PLAIN, Declaration, Layer3, Port, Route, Vlan
+from ..model import PLAIN, Declaration, Port
 from ..target import PortConfiguration, Target
 from . import keyfile
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, is_made, text_of
+from .nm_settings import METHODS6, Rows, bridge_rows, ip_rows, modification, up_again, vlan_words
 
 _ETC = "/etc/NetworkManager/system-connections"
 _DIRECTORIES = (_ETC, "/run/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections")
@@ -26,14 +27,9 @@ _ENABLED = "/etc/systemd/system/multi-user.target.wants/NetworkManager.service"
 _NAMESPACE = uuid.UUID("8d2c6f0e-5a0b-4a53-9c0f-6d1a3f5b7e21")
 _PRIORITY = "999"  # the highest: whatever else would take a port by itself comes after it
 _ACTIVE = 40  # GENERAL.STATE: from here on a profile is in use
-_WITHOUT_ADDRESSES = ("disabled", "link-local")
-# of IPv6, beside those that leave advertisements to the kernel; only the first listens to them
-_METHODS6 = ("auto", "dhcp", "disabled", "link-local", "manual")
 _MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
 # the kernel's kinds of link that any Ethernet profile fits; others have a profile of their own kind
 _ETHERNET_KINDS = (None, "veth")
-
-Rows = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ class NetworkManager(Backend):
         return PortConfiguration(
             dhcp4=keyfile.value(text, "ipv4", "method") == "auto",
             dhcp6=method6 == "dhcp",
-            accept_ra=method6 == _METHODS6[0] if method6 in _METHODS6 else None,
+            accept_ra=method6 == METHODS6[0] if method6 in METHODS6 else None,
             dns_servers=tuple(dict.fromkeys(";".join(servers).replace(",", ";").replace(";", " ").split())) or None,
             dns_search=tuple(dict.fromkeys(";".join(search).replace(",", ";").replace(";", " ").split())) or None,
         )
@@ -118,16 +114,14 @@ class NetworkManager(Backend):
         if change.present and (change.created or change.lost_lease):
             commands.append((*nmcli, "connection", "up", "uuid", _uuid(change.name)))
             soft = [(*nmcli, "connection", "up", "uuid", _uuid(f"{change.name}-{port}")) for port in change.ports]
-        elif change.present:
-            soft = [("nmcli", "device", "reapply", change.name)]
-        # not `device connect`, which writes a new profile with DHCP for a link that has none
-        soft += [(*nmcli, "connection", "up", "ifname", port) for port in change.released]
+        elif change.written is not None:
+            soft = [modification(change.written)]
+        soft += [up_again(port) for port in change.released]
         return Activation(after=(*commands, *soft), may_fail=tuple(soft))
 
     def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """A profile that is gone takes its bridge with it."""
-        again = [("nmcli", "--wait", "10", "connection", "up", "ifname", link) for link in (*ports, change.name)]
-        return [("nmcli", "connection", "reload"), *again]
+        return [("nmcli", "connection", "reload"), *map(up_again, (*ports, change.name))]
 
     def mode(self, path: str) -> int:
         """NetworkManager reads no keyfile that others can read, and runs no script that they can write."""
@@ -228,68 +222,9 @@ def _bridge(wanted: Declaration) -> Iterator[tuple[str, Rows]]:
     yield "connection", [*_connection(wanted.name, "bridge", wanted.name), ("autoconnect-slaves", "1")]
     ethernet = [("cloned-mac-address", said.mac), ("mtu", said.mtu)]
     yield "ethernet", [(key, str(value)) for key, value in ethernet if value is not None]
-    rows = (
-        ("stp", said.stp),
-        ("forward-delay", said.forward_delay),
-        ("priority", said.priority),
-        ("ageing-time", said.ageing),
-        ("multicast-snooping", said.multicast_snooping),
-        ("vlan-filtering", said.vlan_filtering),
-    )
-    bridge = [(key, str(value).lower()) for key, value in rows if value is not None]
-    bridge += [] if wanted.default_vlan else [("vlan-default-pvid", "0")]
-    vlans = wanted.vlans_to_write(wanted.vlans)
-    bridge += [] if vlans is None else [("vlans", _vlans(vlans))]
-    yield "bridge", bridge
-    yield "ipv4", _ip(wanted.layer3, 4)
-    yield "ipv6", _ip(wanted.layer3, 6)
-
-
-def _ip(said: Layer3, version: int) -> Rows:
-    addresses = [address for address in said.addresses or () if (":" in address) == (version == 6)]
-    methods = {4: _method4(said), 6: _method6(said)}
-    rows: Rows = [("method", methods[version])]
-    if methods[version] in _WITHOUT_ADDRESSES:
-        return rows  # NetworkManager takes no profile that says more here
-    rows += [(f"address{number}", address) for number, address in enumerate(addresses, 1)]
-    if version == 4 and said.dhcp4:
-        rows.append(("dhcp-client-id", "mac"))  # the server that knows the host by its MAC shall know it again
-    rows += _routes([route for route in said.routes or () if route.version == version], bool(addresses))
-    servers = [server for server in said.dns_servers or () if (":" in server) == (version == 6)]
-    rows += [("dns", "".join(f"{server};" for server in servers))] if servers else []
-    first = next(one for one in (4, 6) if methods[one] not in _WITHOUT_ADDRESSES)
-    if said.dns_search and first == version:
-        rows.append(("dns-search", "".join(f"{domain};" for domain in said.dns_search)))
-    return rows
-
-
-def _routes(routes: list[Route], has_addresses: bool) -> Rows:
-    rows: Rows = []
-    number = 0
-    for route in routes:
-        if route.default and route.metric is None and route.via and has_addresses:
-            rows.append(("gateway", route.via))
-            continue
-        number += 1
-        parts = [route.to, route.via or ("::" if route.version == 6 else "0.0.0.0")]  # noqa: S104 - "no gateway"
-        rows.append((f"route{number}", ",".join([*parts, *([str(route.metric)] if route.metric else [])])))
-        rows += [(f"route{number}_options", f"table={route.table}")] if route.table else []
-    return rows
-
-
-def _method4(said: Layer3) -> str:
-    has = any(":" not in address for address in said.addresses or ())
-    return "auto" if said.dhcp4 else "manual" if has else "disabled"
-
-
-def _method6(said: Layer3) -> str:
-    if said.accept_ra or (said.dhcp6 and said.accept_ra is None):
-        return "auto"
-    if said.dhcp6:
-        return "dhcp"
-    if any(":" in address for address in said.addresses or ()):
-        return "manual"
-    return "link-local" if said.accept_ra is False else "auto"
+    yield "bridge", bridge_rows(wanted)
+    yield "ipv4", ip_rows(wanted.layer3, 4)
+    yield "ipv6", ip_rows(wanted.layer3, 6)
 
 
 def _port(port: Port, wanted: Declaration) -> Iterator[tuple[str, Rows]]:
@@ -315,15 +250,7 @@ def _port(port: Port, wanted: Declaration) -> Iterator[tuple[str, Rows]]:
 
 def _port_vlans(port: Port, wanted: Declaration) -> Iterator[tuple[str, Rows]]:
     vlans = wanted.vlans_to_write(port.vlans)
-    yield "bridge-port", [] if vlans is None else [("vlans", _vlans(vlans))]
-
-
-def _vlans(vlans: tuple[Vlan, ...]) -> str:
-    words = []
-    for vlan in vlans:
-        flags = [word for word, wanted in (("pvid", vlan.pvid), ("untagged", vlan.untagged)) if wanted]
-        words.append(" ".join([str(vlan.number), *flags]))
-    return ",".join(words)
+    yield "bridge-port", [] if vlans is None else [("vlans", vlan_words(vlans))]
 
 
 def _dispatcher(wanted: Declaration) -> bytes | None:
