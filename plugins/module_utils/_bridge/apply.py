@@ -37,6 +37,7 @@ class Application:
     activates: bool = False  # whether the manager has to do something
     manager_gives_back: bool = True  # False: the kernel comes before the manager
     root: str = "/"
+    late: list[str] = field(default_factory=list)  # what a manager left undone in the time, for a warning
     _done: set[str] = field(default_factory=set)
 
     def write(self, path: str, content: bytes | None) -> None:
@@ -58,7 +59,7 @@ class Application:
             found = self.look()
             run_batches(commands_of(found) if ours else _not_for_managers(found, remakes=self.backend.remakes))
             self._run(self.activation.after)
-            wait_until(lambda: not self.look(), min(self.timeout_s, _SOON_S) if self.backend.waits else self.timeout_s)
+            self._wait_for(self.backend)
         left = self.look()
         if left:
             run_batches(commands_of(left))
@@ -74,6 +75,13 @@ class Application:
     def activation(self) -> Activation:
         """The manager's commands."""
         return self.backend.activate(self.change) if self.backend is not None and self.activates else Activation()
+
+    def _wait_for(self, backend: Backend) -> None:
+        """Until the manager has done its work. One that ends only then leaves the rest to us; another one is late."""
+        if backend.waits:
+            wait_until(lambda: not self.look(), min(self.timeout_s, _SOON_S))
+        elif self.timeout_s and not wait_until(lambda: not self.look(), self.timeout_s):
+            self.late += [f"{row.verb} {row.target}" for row in self.look()]
 
     def _run(self, commands: tuple[Command, ...]) -> None:
         for command in commands:

@@ -55,6 +55,7 @@ class BridgeResource(GuardedResource[Current]):
         self.root = root
         self._changed = False
         self._planned: Application | None = None
+        self._late: list[str] = []  # what the manager of an applied plan left undone
 
     def read(self) -> Current:
         """The kernel, the record, and the files of the managers."""
@@ -74,7 +75,7 @@ class BridgeResource(GuardedResource[Current]):
         if steps:
             check_rights(current.kernel)
             self._changed = True
-        return Plan(steps=steps, warnings=[] if self.declaration.present else self._warnings(current))
+        return Plan(steps=steps, warnings=self._warnings(current))
 
     def settle(self) -> bool:
         """Waits until nothing differs, for leases and managers take their time."""
@@ -96,7 +97,16 @@ class BridgeResource(GuardedResource[Current]):
         return guests_by_tap(_URI) if taps else {}
 
     def _warnings(self, current: Current) -> list[str]:
-        return list(cut_off(self.declaration.name, current.kernel, current.record, self._guests(current)))
+        name = self.declaration.name
+        warnings = []
+        if self._late:
+            warnings.append(
+                f"The network manager did not do what its files say of the bridge {name} within {self.timeout_s} "
+                f"seconds ({', '.join(self._late)}), so the kernel was changed without it. Its log says why."
+            )
+        if not self.declaration.present:
+            warnings += cut_off(name, current.kernel, current.record, self._guests(current))
+        return warnings
 
     def _pending(self) -> list[Difference]:
         current = self.read()
@@ -159,6 +169,7 @@ class BridgeResource(GuardedResource[Current]):
             self.timeout_s,
             activates=bool(changed) or change.created or change.lost_lease,
             root=self.root,
+            late=self._late,
         )
         return self._steps(application, current, changed, found)
 
@@ -184,6 +195,7 @@ class BridgeResource(GuardedResource[Current]):
             activates=bool(changed),
             manager_gives_back=all(one.port in held for one in given),
             root=self.root,
+            late=self._late,
         )
         steps = self._steps(application, current, changed, found)
         if record is not None:

@@ -20,6 +20,7 @@ from ..kernel import Kernel
 from ..model import MACVLAN, PLAIN, Declaration, Layer3, Port
 from ..target import PortConfiguration, Target
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
+from .networkd import leave_bridge
 from .nm_settings import modification, up_again
 
 _ETC = "/etc/netplan"
@@ -156,8 +157,9 @@ class Netplan(Backend):
             tell, may_fail = _tell_network_manager(change)
             return Activation(after=(("netplan", "generate"), *tell), may_fail=may_fail)
         again = tuple(("networkctl", "reconfigure", link) for link in links)
-        tell = (("networkctl", "reload"), *again)
-        return Activation(after=(("netplan", "generate"), *remove, *tell), may_fail=remove)
+        leave = leave_bridge(change)
+        tell = (("networkctl", "reload"), *again, *leave)
+        return Activation(after=(("netplan", "generate"), *remove, *tell), may_fail=(*remove, *leave))
 
     def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """What renders the links takes what netplan made of the old files."""

@@ -114,8 +114,9 @@ class Networkd(Backend):
         start: tuple[Command, ...] = (
             () if self.exists(_LINKS) else (("systemctl", "enable", "--now", "systemd-networkd"),)
         )
+        leave = leave_bridge(change)
         # the kernel may have come first
-        return Activation(after=(*start, *remove, ("networkctl", "reload"), *again), may_fail=remove)
+        return Activation(after=(*start, *remove, ("networkctl", "reload"), *again, *leave), may_fail=(*remove, *leave))
 
     def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """The bridge itself may be one that the old files do not know."""
@@ -323,3 +324,8 @@ def _vlans(wanted: Declaration, vlans: tuple[Vlan, ...] | None) -> Iterator[Sect
         rows += [("EgressUntagged", str(vlan.number))] if vlan.untagged else []
         rows += [("PVID", str(vlan.number))] if vlan.pvid else []
         yield "BridgeVLAN", rows
+
+
+def leave_bridge(change: Change) -> tuple[Command, ...]:
+    """networkd lets go of a port of which no file is left, and leaves it where it is."""
+    return tuple(("ip", "link", "set", "dev", port, "nomaster") for port in change.released if change.present)
