@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +60,14 @@ def four_steps(host: Host, options: dict[str, Any], arrived: Callable[[], None] 
         arrived()
     assert_unchanged(host, options)
     return done
+
+
+def wait_until_declared(host: Host, options: dict[str, Any]) -> None:
+    """Until a host that has just booted has by itself what was declared: its manager is at work for a while."""
+    deadline = time.monotonic() + 60
+    while succeed(host, options, check=True)["changed"]:
+        assert time.monotonic() < deadline, succeed(host, options, check=True)
+        time.sleep(0.2)
 
 
 def assert_unchanged(host: Host, options: dict[str, Any]) -> None:

@@ -20,7 +20,15 @@ import yaml
 
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import SPEC
 from tests.bench.managed_host import ManagedHost
-from tests.integration.bridge_steps import CASES, assert_holds, assert_refused, assert_unchanged, filled_in, four_steps
+from tests.integration.bridge_steps import (
+    CASES,
+    assert_holds,
+    assert_refused,
+    assert_unchanged,
+    filled_in,
+    four_steps,
+    wait_until_declared,
+)
 
 _HOSTS = yaml.safe_load(Path(__file__).with_name("bridge_managed_hosts.yml").read_text(encoding="utf-8"))
 MANAGERS = tuple(os.environ.get("NESTBOX_MANAGERS", "networkd networkmanager ifupdown ifupdown2 netplan").split())
@@ -94,6 +102,7 @@ class Story:
             self.host.reboot()
             if arrived:
                 arrived()
+            wait_until_declared(self.host, options)
             assert_unchanged(self.host, options)
             self._check(self.host.info(options["name"]), case)
 
