@@ -3,12 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Forks one child for each module run: as clean as a process of its own, without its start-up.
 
-Started by module.py, or in a guest by kernel_guest.py. It imports what is Ansible's and nothing that is ours, so each
-run imports the modules afresh.
+Started by module.py, or in a guest by kernel_guest.py. A module is imported when it is first asked for; each run
+finds it as it is after its import, for it runs in a child.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -23,6 +24,7 @@ from typing import IO, Any
 from ansible.module_utils import basic
 
 MODULES = "ansible_collections.nestbox.virt.plugins.modules"
+_ONCE = "--once"
 
 
 def main(listening: socket.socket, modules: Iterable[str] = ()) -> None:
@@ -31,11 +33,17 @@ def main(listening: socket.socket, modules: Iterable[str] = ()) -> None:
     _preload(modules)
     while True:
         connection, _peer = listening.accept()
-        if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            listening.close()
-            _answer(connection)
-        connection.close()
+        with connection, connection.makefile("r", encoding="utf-8") as lines:
+            request = json.loads(lines.readline() or "{}")
+            if not request:  # the client is gone
+                continue
+            _import(request["name"])
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                listening.close()
+                if request["env"]:
+                    _run_afresh(connection, request)
+                _answer(connection, request)
 
 
 def _preload(modules: Iterable[str]) -> None:
@@ -49,12 +57,23 @@ def _preload(modules: Iterable[str]) -> None:
             return
 
 
-def _answer(connection: socket.socket) -> None:
+def _answer(connection: socket.socket, request: dict[str, Any]) -> None:
     """One run, in the child; never returns."""
-    with connection.makefile("r", encoding="utf-8") as lines:
-        request: dict[str, Any] = json.loads(lines.readline())
     connection.sendall(json.dumps(_outcome(request)).encode())
     os._exit(0)
+
+
+def _run_afresh(connection: socket.socket, request: dict[str, Any]) -> None:
+    """In a new program, for libvirt looks at the environment when it is imported; never returns."""
+    os.set_inheritable(connection.fileno(), True)
+    words = [sys.executable, __file__, _ONCE, str(connection.fileno()), json.dumps(request)]
+    os.execve(sys.executable, words, {**os.environ, **request["env"]})  # noqa: S606
+
+
+def _import(name: str) -> None:
+    """Half of what a run takes is the import of libvirt, lxml and our own code."""
+    with contextlib.suppress(Exception):  # it is tried again in the child, which tells
+        importlib.import_module(f"{MODULES}.{name}")
 
 
 def serve_lines(requests: Iterable[str], answers: IO[str], modules: Iterable[str]) -> None:
@@ -113,4 +132,7 @@ def _become(user: str | None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == _ONCE:
+        _preload(())
+        _answer(socket.socket(fileno=int(sys.argv[2])), json.loads(sys.argv[3]))
     main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
