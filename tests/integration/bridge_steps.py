@@ -44,7 +44,7 @@ def succeed(host: Host, options: dict[str, Any], *, check: bool = False) -> Resu
     return result
 
 
-def four_steps(host: Host, options: dict[str, Any], arrived: Callable[[], None] | None = None) -> Result:
+def four_steps(host: Host, options: dict[str, Any], arrived: Callable[[], None] = lambda: None) -> Result:
     """Foreseen and nothing written; changed; unchanged twice. The result of the run that changed it.
 
     `arrived`: waits for what comes by itself after the change.
@@ -56,8 +56,7 @@ def four_steps(host: Host, options: dict[str, Any], arrived: Callable[[], None] 
     done = succeed(host, options)
     expect_changed(done, f"{options}", changed=True)
     assert done["steps"] == foreseen["steps"]
-    if arrived:
-        arrived()
+    arrived()
     assert_unchanged(host, options)
     return done
 

@@ -94,14 +94,18 @@ class Story:
         if self.manager in case.get("refused", {}):
             assert_refused(self.host, options, case["refused"][self.manager])
             return
-        arrived = (lambda: self.host.wait_for(options["name"], _LEASE6)) if case.get("leased6") else None
+        awaited = {**case.get("given_back", {}), **({options["name"]: _LEASE6} if case.get("leased6") else {})}
+
+        def arrived() -> None:
+            for link, address in awaited.items():
+                self.host.wait_for(link, address)
+
         if four_steps(self.host, options, arrived)["bridge"] is None:
             return
         self._check(self.host.info(options["name"]), case)
         if case.get("reboot"):
             self.host.reboot()
-            if arrived:
-                arrived()
+            arrived()
             wait_until_declared(self.host, options)
             assert_unchanged(self.host, options)
             self._check(self.host.info(options["name"]), case)

@@ -110,9 +110,7 @@ class Ifupdown(Backend):
         up: tuple[Command, ...] = ()
         if not change.present:
             down = (("ifdown", "--force", change.name),)
-            # bridge-utils takes a port's link-local addresses away, and never gives them back
-            own = tuple(("ip", "link", "set", "dev", port, "addrgenmode", "eui64") for port in change.released)
-            up = (*own, *(("ifup", "--force", port) for port in change.released))
+            up = _given_back(change.released)
         elif change.created:
             down = tuple(("ifdown", "--force", port) for port in change.ports)
             up = (*(("ifup", "--force", port) for port in change.ports), ("ifup", "--force", change.name))
@@ -120,7 +118,13 @@ class Ifupdown(Backend):
             living = _activation_of_a_living_bridge(self._with_clients(change))
             # else the client of a port would give it an address again with the next lease
             stop = tuple(_stop_client(port, version) for port in change.joined for version in self._clients(port))
-            return replace(living, before=(*stop, *living.before), may_fail=(*stop, *living.may_fail))
+            again = _given_back(change.released)
+            return replace(
+                living,
+                before=(*stop, *living.before),
+                after=(*living.after, *again),
+                may_fail=(*stop, *living.may_fail, *again),
+            )
         # a port need not be one that interfaces(5) knows
         return Activation(before=down, after=up, may_fail=(*down, *(up[:-1] if change.present else up)))
 
@@ -134,9 +138,8 @@ class Ifupdown(Backend):
             then = self._with_clients(change)
             back = _activation_of_a_living_bridge(replace(then, was=then.now, now=then.was))
             fed = (_fed(command, back.inputs.get(command)) for command in back.after)
-            return [*back.before, *_anew(change.joined), *fed]
-        release = tuple(_stop_client(name, version) for version in _VERSIONS)
-        return [*release, *_anew(ports), ("ifup", "--force", name)]
+            return [*_stop_clients(*change.released), *back.before, *_anew(change.joined), *fed]
+        return [*_stop_clients(name), *_anew(ports), ("ifup", "--force", name)]
 
     def _with_clients(self, change: Change) -> Change:
         """A change with what runs on a bridge that somebody else made, of which nothing was written."""
@@ -189,6 +192,16 @@ def _activation_of_a_living_bridge(change: Change) -> Activation:
     if not known and find(tell[0]):
         start.append(tell)
     return Activation(before=tuple(stop), after=tuple(start), may_fail=tuple(stop), inputs={tell: _resolvers(now)})
+
+
+def _given_back(ports: Iterable[str]) -> tuple[Command, ...]:
+    """What a port gets of its own stanza. bridge-utils took its link-local addresses, and never gives them back."""
+    own = tuple(("ip", "link", "set", "dev", port, "addrgenmode", "eui64") for port in ports)
+    return (*own, *(("ifup", "--force", port) for port in ports))
+
+
+def _stop_clients(*links: str) -> list[Command]:
+    return [_stop_client(link, version) for link in links for version in _VERSIONS]
 
 
 def _anew(ports: Iterable[str]) -> list[Command]:

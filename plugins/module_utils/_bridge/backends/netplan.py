@@ -221,13 +221,10 @@ def _is_for(place: Place, name: str, macs: set[str]) -> bool:
 def _tell_network_manager(change: Change) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
     """The commands, and those of them that may fail. netplan's profiles are called after its definitions."""
     nmcli = ("nmcli", "--wait", "0")
-    soft: list[Command] = []
-    up: tuple[Command, ...] = ()
-    if change.present and (change.created or change.lost_lease):
-        up = ((*nmcli, "connection", "up", "id", f"netplan-{change.name}"),)
-        soft = [(*nmcli, "connection", "up", "ifname", port) for port in change.ports]
-    elif change.written is not None:
-        soft = [modification(change.written, ours=False)]
+    whole = change.present and (change.created or change.lost_lease)
+    up: tuple[Command, ...] = ((*nmcli, "connection", "up", "id", f"netplan-{change.name}"),) if whole else ()
+    soft = [modification(change.written, ours=False)] if change.written and not whole else []
+    soft += [(*nmcli, "connection", "up", "ifname", port) for port in (change.ports if whole else change.joined)]
     soft += [up_again(port) for port in change.released]
     return (("nmcli", "connection", "reload"), *up, *soft), tuple(soft)
 

@@ -110,12 +110,12 @@ class NetworkManager(Backend):
         """A new bridge comes up with its ports; one that guests are on is only told of its new settings."""
         nmcli = ("nmcli", "--wait", "0")
         commands: list[Command] = [("nmcli", "connection", "reload")]
-        soft: list[Command] = []
-        if change.present and (change.created or change.lost_lease):
+        whole = change.present and (change.created or change.lost_lease)
+        if whole:
             commands.append((*nmcli, "connection", "up", "uuid", _uuid(change.name)))
-            soft = [(*nmcli, "connection", "up", "uuid", _uuid(f"{change.name}-{port}")) for port in change.ports]
-        elif change.written is not None:
-            soft = [modification(change.written)]
+        coming = change.ports if whole else change.joined
+        soft = [modification(change.written)] if change.written and not whole else []
+        soft += [(*nmcli, "connection", "up", "uuid", _uuid(f"{change.name}-{port}")) for port in coming]
         soft += [up_again(port) for port in change.released]
         return Activation(after=(*commands, *soft), may_fail=tuple(soft))
 
