@@ -70,8 +70,7 @@ options:
         description:
           - The name that tells disks apart, such as V(vda).
           - The default is the next free name of the bus, in the order of the list, so that entries keep their names
-            when
-            others are added behind them.
+            when others are added behind them.
         type: str
       bus:
         description:

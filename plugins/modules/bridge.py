@@ -207,13 +207,14 @@ options:
     description:
       - Which network manager keeps the bridge over a reboot. V(none) changes the running kernel only.
       - V(auto) is the manager that kept it so far, or that holds its ports, or that the host runs. It is an error when
-        two
-        managers hold one port.
+        two managers hold one port.
     type: str
     choices: [auto, networkd, networkmanager, ifupdown, netplan, none]
     default: auto
   timeout:
-    description: Seconds to wait for the network manager, and for a lease.
+    description:
+      - Seconds to wait for the network manager, and for a lease.
+      - When the manager is late, the kernel is changed without it, and a warning says what it left undone.
     type: int
     default: 30
   confirm_timeout:

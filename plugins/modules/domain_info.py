@@ -241,9 +241,8 @@ domains:
             - The addresses of a running domain, with V(addresses) in O(gather); each with C(address), C(prefix), and
               C(source).
             - C(source) is V(lease) (DHCP of a libvirt network), V(agent) (the guest's own word) or V(arp) (what the
-              host
-              has seen), in this order; an address that has several is only listed under the first. ARP is only looked
-              at when an interface has no address yet.
+              host has seen), in this order; an address that has several is only listed under the first. ARP is only
+              looked at when an interface has no address yet.
           type: list
           elements: dict
           sample: [{"address": "198.51.100.10", "prefix": 24, "source": "lease"}]

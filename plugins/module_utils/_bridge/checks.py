@@ -49,8 +49,7 @@ def check_unmanaged(declaration: Declaration) -> None:
         if wanted and not declaration.inherit:
             raise UnsupportedError(
                 f"The bridge {declaration.name} was to have {what} with persist: none, which changes the kernel only. "
-                "Say "
-                "persist: auto, or leave it out."
+                "Say persist: auto, or leave it out."
             )
 
 
@@ -113,8 +112,7 @@ def check_rights(kernel: Kernel) -> None:
     if not kernel.privileged:
         raise SystemFailure(
             "The bridge differs from what was declared, and this task has no right to change it (CAP_NET_ADMIN). Run "
-            "it "
-            "with become: true. Nothing was changed."
+            "it with become: true. Nothing was changed."
         )
 
 
@@ -127,8 +125,8 @@ def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
     declared = {other.name for other in declaration.port_list()}
     if lower is not None and (lower.master not in (None, declaration.name) or lower.name in declared):
         raise ConflictError(
-            f"The port {port.name} was to lie on {lower.name}, which belongs to "
-            f"the bridge {lower.master or declaration.name} and can't have a macvlan beside that. Name another device."
+            f"The port {port.name} was to lie on {lower.name}, which belongs to the bridge "
+            f"{lower.master or declaration.name} and can't have a macvlan beside that. Name another device."
         )
     if link is None:
         if port.kind == PLAIN:
@@ -140,8 +138,7 @@ def _check_port(port: Port, declaration: Declaration, kernel: Kernel) -> None:
     if link.wireless:
         raise UnsupportedError(
             f"The port {port.name} is a wireless network card. An access point takes frames only from the card's own "
-            "MAC, "
-            "so the guests behind a bridge would reach nobody. Use a routed libvirt network instead."
+            "MAC, so the guests behind a bridge would reach nobody. Use a routed libvirt network instead."
         )
     if port.kind != PLAIN and link.kind != port.kind:
         raise ConflictError(
@@ -179,8 +176,7 @@ def _check_loop(link: Link, declaration: Declaration, kernel: Kernel) -> None:
         if below.lower == declaration.name:
             raise ConflictError(
                 f"The port {link.name} lies on the bridge {declaration.name} itself, which would be under its own "
-                "port. "
-                "Name the network card."
+                "port. Name the network card."
             )
         below = kernel.links.get(below.lower)
 

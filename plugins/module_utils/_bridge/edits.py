@@ -44,7 +44,6 @@ def _find(path: str, new: list[bytes], first: int, last: int, lines: list[bytes]
         return len(lines)
     raise ConflictError(
         f"{path} was edited by this module, and by somebody else at the same place since, so the edit can't be taken "
-        "back. "
-        f"Put the file right by hand; it was before:\n{b''.join(lines).decode(errors='replace')}",
+        f"back. Put the file right by hand; it was before:\n{b''.join(lines).decode(errors='replace')}",
         details={"path": path},
     )

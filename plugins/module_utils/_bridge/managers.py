@@ -51,8 +51,7 @@ def claims_of(declaration: Declaration, kernel: Kernel, managers: Managers) -> d
             told = " and ".join(f"{name} ({place})" for name, place in holding.items())
             raise ConflictError(
                 f"The port {port.name} is claimed by {told}: each would undo what the other does. Take it out of one "
-                "of "
-                "them first.",
+                "of them first.",
                 details={"port": port.name, "claims": holding},
             )
         for name in holding:
@@ -61,8 +60,7 @@ def claims_of(declaration: Declaration, kernel: Kernel, managers: Managers) -> d
         told = "; ".join(f"{name}: {', '.join(ports)}" for name, ports in found.items())
         raise ConflictError(
             f"The ports of the bridge {declaration.name} are held by different managers ({told}), and a bridge has "
-            "one. Give "
-            "them to the same."
+            "one. Give them to the same."
         )
     return found
 
@@ -77,8 +75,7 @@ def _asked(name: str, available: Managers, claims: dict[str, list[str]], bridge:
     if other is not None:
         raise ConflictError(
             f"The bridge {bridge} was to be kept by {name} (persist), and {other} holds its port {claims[other][0]}: "
-            "each "
-            f"would undo what the other does. Take the port out of {other} first, or say persist: {other}.",
+            f"each would undo what the other does. Take the port out of {other} first, or say persist: {other}.",
             details={"port": claims[other][0], "claims": claims},
         )
     return available[name][0]

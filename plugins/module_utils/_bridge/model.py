@@ -238,9 +238,8 @@ def check_gateway(gateway: str, option: str, addresses: tuple[str, ...], near: t
     if not inside:
         networks = ", ".join(str(address.network) for address in own if address.version == ip.version) or "none"
         raise DeclarationError(
-            f"{option} was given as {gateway}, which lies in no network of addresses (of IPv{ip.version}: "
-            f"{networks}). The "
-            f"host could not reach it. Correct one of them."
+            f"{option} was given as {gateway}, which lies in no network of addresses (of IPv{ip.version}: {networks}). "
+            "The host could not reach it. Correct one of them."
         )
     ends = [(net.network_address, net.broadcast_address) for net in inside if net.prefixlen < net.max_prefixlen - 1]
     if ip.version == 4 and any(ip in pair for pair in ends):

@@ -87,8 +87,7 @@ def read_record(name: str, root: str = "/") -> Record | None:
         except (ValueError, KeyError, TypeError) as error:
             raise SystemFailure(
                 f"{path} is not what this module writes ({error}). Move it away; the bridge then is as one that "
-                "somebody else "
-                "made."
+                "somebody else made."
             ) from error
     return None
 

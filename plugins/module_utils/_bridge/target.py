@@ -73,8 +73,7 @@ def giver_of(declaration: Declaration, kernel: Kernel) -> str | None:
     if len(having) > 1:
         raise ConflictError(
             f"The bridge {declaration.name} was to inherit the addresses of its port, and {' and '.join(having)} both "
-            "have "
-            "some. Take the addresses off all but one, or give addresses and gateways instead of inherit."
+            "have some. Take the addresses off all but one, or give addresses and gateways instead of inherit."
         )
     if having or declaration.name in kernel.links:
         return having[0] if having else None
@@ -144,9 +143,8 @@ def check_silence(target: Target, kernel: Kernel) -> None:
         if port.kind == PLAIN and found and not ipaddress.ip_interface(found[0].address).is_link_local:
             has = ", ".join(address.address for address in found)
             raise RefusedError(
-                f"The port {port.name} has {has}, which a port of a bridge can't keep. Say inherit: true to give it "
-                "to the "
-                f"bridge {declaration.name}, or declare addresses ([] for none)."
+                f"The port {port.name} has {has}, which a port of a bridge can't keep. Say inherit: true to give it to "
+                f"the bridge {declaration.name}, or declare addresses ([] for none)."
             )
 
 

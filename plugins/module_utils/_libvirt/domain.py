@@ -108,8 +108,8 @@ class DomainResource(Resource[DomainState]):
             return
         raise RefusedError(
             f"Domain {declaration.name} was to be {self._params['state']}, but {self._connection.uri} has no such "
-            "domain, and the task does "
-            f"not declare one. Check the name, or add xml or options such as memory and disks.",
+            "domain, and the task does not declare one. Check the name, or add xml or options such as memory and "
+            "disks.",
             details={"name": declaration.name},
         )
 
@@ -126,8 +126,7 @@ class DomainResource(Resource[DomainState]):
         if missing and not self._connection.read_only:
             raise RefusedError(
                 f"Domain {declaration.name} was to be {self._params['state']}, but {'; '.join(missing)}. Make what is "
-                "missing first, or "
-                f"correct the declaration; nothing was changed.",
+                "missing first, or correct the declaration; nothing was changed.",
                 details={"missing": missing},
             )
         plan.warnings.extend(f"{text}; the domain can't start before it is there." for text in missing)
@@ -252,8 +251,7 @@ class DomainResource(Resource[DomainState]):
         if current.persistent:
             raise ConflictError(
                 f"Domain {name} was declared as transient, but it is defined on {self._connection.uri}. Remove it "
-                "first "
-                f"(state: absent), or leave transient out."
+                "first (state: absent), or leave transient out."
             )
         if self._params.get("autostart"):
             raise self._no_definition("autostart")
@@ -282,15 +280,13 @@ def _check_uuid(name: str, uuid: str, by_name: Any, by_uuid: Any) -> None:
     """The name and the UUID must be of one domain, or both be free."""
     if by_name is not None and not DOMAIN.same("uuid", by_name.UUIDString(), uuid):
         raise ConflictError(
-            f"Domain {name} was declared with the UUID {uuid}, but the domain of this name has "
-            f"{by_name.UUIDString()}. Correct the UUID or leave "
-            f"it out, use another name, or remove the other domain first.",
+            f"Domain {name} was declared with the UUID {uuid}, but the domain of this name has {by_name.UUIDString()}. "
+            "Correct the UUID or leave it out, use another name, or remove the other domain first.",
             details={"declared": uuid, "found": by_name.UUIDString()},
         )
     if by_uuid is not None and by_uuid.name() != name:
         raise ConflictError(
             f"Domain {name} was declared with the UUID {uuid}, which domain {by_uuid.name()} has. Use another UUID or "
-            "leave it out, or remove "
-            f"the other domain first.",
+            "leave it out, or remove the other domain first.",
             details={"declared": uuid, "taken_by": by_uuid.name()},
         )

@@ -147,8 +147,7 @@ class Definition:
             if present is None and self._connection.read_only and kind not in record.passwords:
                 plan.warnings.append(
                     f"Whether the {kind} password changes can't be told in check mode: it was not set by this "
-                    "collection, "
-                    f"and a read-only connection is not shown it."
+                    "collection, and a read-only connection is not shown it."
                 )
                 continue
             changed.append(kind)

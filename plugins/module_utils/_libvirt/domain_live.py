@@ -127,9 +127,8 @@ class LiveChanges:
             if watch.until(lambda: None if self._has(difference) else True, _DETACH_TIMEOUT_S) is None:
                 raise WaitTimeout(
                     f"The guest was asked to let {_label(difference.path, gone)} go, but still held it after "
-                    f"{_DETACH_TIMEOUT_S} s. "
-                    "The definition no longer has it; restart the domain, or set live: false to leave it to the next "
-                    "start."
+                    f"{_DETACH_TIMEOUT_S} s. The definition no longer has it; restart the domain, or set live: false "
+                    "to leave it to the next start."
                 )
 
     def _has(self, difference: Difference) -> bool:

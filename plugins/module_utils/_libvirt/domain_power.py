@@ -72,8 +72,7 @@ class Power:
             return []
         raise RefusedError(
             f"Domain {self._name} was to be saved, but it is {state.power}, so that there is no memory to save. Start "
-            "it first, "
-            f"or use state: stopped.",
+            "it first, or use state: stopped.",
             details={"power": state.power},
         )
 
@@ -142,9 +141,9 @@ class Power:
     def _pull(self, domain: Any) -> None:
         if not self._force:
             raise WaitTimeout(
-                f"Domain {self._name} was asked to shut down, but was still {power_of(domain)} after "
-                f"{self._timeout_s} s. Raise timeout, "
-                f"see whether the guest listens to ACPI or has a guest agent, or use force: true to pull the plug.",
+                f"Domain {self._name} was asked to shut down, but was still {power_of(domain)} after {self._timeout_s} "
+                "s. Raise timeout, see whether the guest listens to ACPI or has a guest agent, or use force: true to "
+                "pull the plug.",
                 details={"power": power_of(domain), "timeout_s": self._timeout_s},
             )
         try:

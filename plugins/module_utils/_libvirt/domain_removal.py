@@ -159,16 +159,14 @@ class Removal:
         if path is None:
             raise RefusedError(
                 f"Disk {dev} of domain {self._name} is on {disk.get('type')} storage, which this module does not "
-                "delete. Remove it where it "
-                f"is kept, and leave storage out of remove."
+                "delete. Remove it where it is kept, and leave storage out of remove."
             )
         pool = pools.get(os.path.dirname(path))
         if pool is None:
             raise RefusedError(
                 f"Disk {dev} of domain {self._name} is {path}, which is in no active pool; only volumes of a pool are "
-                "deleted. Define a pool "
-                f"for {os.path.dirname(path)} (nestbox.virt.pool), or leave storage out of remove and delete the file "
-                "yourself.",
+                f"deleted. Define a pool for {os.path.dirname(path)} (nestbox.virt.pool), or leave storage out of "
+                "remove and delete the file yourself.",
                 details={"path": path},
             )
         return _Image(dev, path, pool, os.path.basename(path))

@@ -35,8 +35,7 @@ def wait_for(connection: Connection, name: str, params: Mapping[str, Any]) -> bo
         if watch.until(lambda: probe(connection, domain), timeout_s, _RECHECK_S) is None:
             raise WaitTimeout(
                 f"Domain {name} was waited for until {waits_for}, but {timeout_s} s were not enough. {_seen(domain)} "
-                "Raise timeout, or look at "
-                f"the domain's console.",
+                "Raise timeout, or look at the domain's console.",
                 details={"wait_for": wanted, "timeout_s": timeout_s, "power": power_of(domain)},
             )
     return True

@@ -66,8 +66,8 @@ class NetworkResource(Resource[Found]):
         if declared.uuid and not same_uuid(declared.uuid, state.uuid):
             raise ConflictError(
                 f"{self._label} was declared with the UUID {declared.uuid}, but a network of this name has the UUID "
-                f"{state.uuid}. "
-                f"Leave the UUID out, give that one, use another name, or remove the other network first.",
+                f"{state.uuid}. Leave the UUID out, give that one, use another name, or remove the other network "
+                "first.",
                 details={"name": state.name, "uuid": state.uuid},
             )
         name = waiting_name(state.uuid)
@@ -81,9 +81,8 @@ class NetworkResource(Resource[Found]):
         other = find_network(self._handle.networkLookupByUUIDString, uuid) if uuid else None
         if other is not None and self._params["state"] != "absent":
             raise ConflictError(
-                f"{self._label} was declared with the UUID {uuid}, which the network {other.name()} has. libvirt "
-                f"can't rename a network: "
-                f"leave the UUID out, or remove the other network first.",
+                f"{self._label} was declared with the UUID {uuid}, which the network {other.name()} has. libvirt can't "
+                "rename a network: leave the UUID out, or remove the other network first.",
                 details={"name": other.name(), "uuid": uuid},
             )
 
@@ -121,8 +120,7 @@ class NetworkResource(Resource[Found]):
                 return
             raise NotFoundError(
                 f"{self._label} does not exist, and the task does not say what it should be. Check the name, or "
-                f"declare it: "
-                f"mode (isolated is the least), addresses, or xml."
+                "declare it: mode (isolated is the least), addresses, or xml."
             )
         needed = MODES[declared.mode].needs if declared.mode else ""
         if (
@@ -261,8 +259,7 @@ class NetworkResource(Resource[Found]):
         names = ", ".join(sorted({guest.domain for guest in guests}))
         raise RefusedError(
             f"{self._label} was to be {verb}, but these running guests are on it and would lose their connection: "
-            f"{names}. "
-            f"Stop them or move them first, or set force: true.",
+            f"{names}. Stop them or move them first, or set force: true.",
             details={"guests": [guest.describe() for guest in guests]},
         )
 

@@ -177,8 +177,7 @@ def read_networks(connection: Connection, params: dict[str, Any]) -> dict[str, A
     if missing and not params["ignore_missing"]:
         raise NotFoundError(
             f"{'Networks' if len(missing) > 1 else 'A network'} named {', '.join(missing)} was asked for, but "
-            f"{connection.uri} has "
-            f"{', '.join(sorted(by_name)) or 'none'}. Correct the name, or set ignore_missing.",
+            f"{connection.uri} has {', '.join(sorted(by_name)) or 'none'}. Correct the name, or set ignore_missing.",
             details={"missing": missing},
         )
     states = [read_network(by_name[name]) for name in names if name in by_name]

@@ -50,8 +50,7 @@ def _check_bridge(network: Element) -> None:
     if not 0 < len(name.encode()) <= _BRIDGE_LENGTH or re.search(r"[/\s]", name) or name in (".", ".."):
         raise DeclarationError(
             f"The bridge is named {name!r} ({len(name.encode())} characters), but Linux takes 1 to {_BRIDGE_LENGTH} "
-            f"characters without "
-            f"slashes and spaces. Choose another name for the bridge."
+            "characters without slashes and spaces. Choose another name for the bridge."
         )
 
 
@@ -82,8 +81,7 @@ def _check_vlans(network: Element) -> None:
         if holder.find("vlan") is not None and not any(port.get("type") == "openvswitch" for port in ports):
             raise DeclarationError(
                 "A VLAN is declared, but libvirt can tag only on an Open vSwitch bridge or an SR-IOV card. Use such a "
-                "network, or a "
-                "bridge of the host that lies on a VLAN interface, and leave the VLAN out here."
+                "network, or a bridge of the host that lies on a VLAN interface, and leave the VLAN out here."
             )
 
 
@@ -259,8 +257,7 @@ def _check_routes(network: Element) -> None:
             known = ", ".join(str(interface.network) for interface in interfaces) or "none"
             raise DeclarationError(
                 f"The route to {destination} goes through {gateway}, which is in none of the network's own subnets "
-                f"({known}). "
-                f"Give a gateway that this network reaches.",
+                f"({known}). Give a gateway that this network reaches.",
                 details={"gateway": str(gateway), "networks": [str(interface.network) for interface in interfaces]},
             )
 

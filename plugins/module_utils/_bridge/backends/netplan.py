@@ -119,8 +119,7 @@ class Netplan(Backend):
             if not places and link is not None and link.kind not in (None, "veth"):
                 raise UnsupportedError(
                     f"The port {port.name} is a {link.kind} that netplan does not know, so it would be gone after a "
-                    "reboot. "
-                    "Define it first, or say persist: none."
+                    "reboot. Define it first, or say persist: none."
                 )
             ids[port.name] = (places[0].kind, places[0].key) if places else ("ethernets", port.name)
             for place in reversed(places):

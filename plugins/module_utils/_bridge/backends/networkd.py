@@ -172,8 +172,7 @@ class Networkd(Backend):
             if path is not None and os.path.basename(path) < _FIRST:
                 raise ConflictError(
                     f"{path} configures {name}, and its name comes before {_FIRST}{wanted.name}.network, so networkd "
-                    "would "
-                    f"never read the latter. Give it a name that comes later, such as 10-{name}.network."
+                    f"would never read the latter. Give it a name that comes later, such as 10-{name}.network."
                 )
 
 

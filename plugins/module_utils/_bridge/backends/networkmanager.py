@@ -174,9 +174,8 @@ class NetworkManager(Backend):
         paths = self._profiles(port.name, kernel, files)
         if not paths:
             raise UnsupportedError(
-                f"The port {port.name} is a {link.kind} without a profile of NetworkManager, so it would be gone "
-                "after a "
-                "reboot. Make the profile first, or say persist: none."
+                f"The port {port.name} is a {link.kind} without a profile of NetworkManager, so it would be gone after "
+                "a reboot. Make the profile first, or say persist: none."
             )
         text = text_of(files[paths[0]])
         for key, value in _slave(wanted):

@@ -221,8 +221,8 @@ DEFAULTS_FOR_NEW: tuple[Default, ...] = (
     Default(
         "devices/controller[@model='pcie-root-port']",
         _root_ports,
-        "libvirt makes as many ports as there are devices at the start; "
-        "a device that is plugged in later needs a free one",
+        "libvirt makes as many ports as there are devices at the start; a device that is plugged in later needs a free "
+        "one",
         _QEMU,
         _has_pcie,
     ),

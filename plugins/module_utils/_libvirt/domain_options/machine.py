@@ -93,9 +93,8 @@ def _check_firmware(params: Params, _domain: Element) -> None:
         )
     if (params.get("nvram") or {}).get("template") and firmware == "efi" and not params.get("loader"):
         raise DeclarationError(
-            "nvram.template was given together with firmware: efi, where libvirt chooses a template that fits. "
-            "Give loader "
-            "instead of firmware, or leave the template out."
+            "nvram.template was given together with firmware: efi, where libvirt chooses a template that fits. Give "
+            "loader instead of firmware, or leave the template out."
         )
 
 
