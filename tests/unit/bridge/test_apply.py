@@ -1,13 +1,14 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What of the kernel's differences is done before a manager has done its own."""
+"""What of the kernel's differences is done before a manager has done its own, and what is said of one that is late."""
 
 from __future__ import annotations
 
 import pytest
 
-from ansible_collections.nestbox.virt.plugins.module_utils._bridge.apply import _not_for_managers
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.apply import Application, _not_for_managers
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Change
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.live import Difference
 
 _ROWS = (
@@ -29,3 +30,13 @@ def test_a_manager_makes_links_and_sets_addresses_and_the_rest_is_ours(remakes: 
     # one that is not made again by its manager is made anew by us, with all that it has
     again = [] if remakes else [_ROWS[4][2]]
     assert got == ["ip link del dev mv", _ROWS[0][2], *again, _ROWS[5][2]]
+
+
+@pytest.mark.parametrize(("name", "late"), [("networkd", ["add bridge br0 port eth1"]), ("ifupdown", [])])
+def test_a_manager_that_does_not_end_with_its_work_is_late(name: str, late: list[str]) -> None:
+    backend = BACKENDS[name](root="/nonexistent")
+    left = [Difference("bridge br0 port eth1", "add", None, None, ())]
+    change = Change("br0", present=True, ports=(), released=(), files={})
+    application = Application(backend, change, None, lambda: left, timeout_s=0.05)
+    application._wait_for(backend)
+    assert application.late == late
