@@ -33,7 +33,8 @@ def _change(said: dict[str, Any]) -> Change:
         for key in ("was", "now")
         if key in said
     }
-    return Change(**{"name": "br0", "files": {}, **said, **links, **layers})
+    files = {path: text.encode() for path, text in said.get("files", {}).items()}
+    return Change(**{"name": "br0", **said, "files": files, **links, **layers})
 
 
 @pytest.mark.parametrize("name", _CASES)

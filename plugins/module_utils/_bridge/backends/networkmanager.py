@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..._errors import UnsupportedError
@@ -17,7 +17,7 @@ from ..model import PLAIN, Declaration, Port
 from ..target import PortConfiguration, Target
 from . import keyfile
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, is_made, text_of
-from .nm_settings import METHODS6, Rows, bridge_rows, ip_rows, modification, up_again, vlan_words
+from .nm_settings import METHODS6, Rows, bridge_rows, ip_rows, modification, up_again, up_by, vlan_words
 
 _ETC = "/etc/NetworkManager/system-connections"
 _DIRECTORIES = (_ETC, "/run/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections")
@@ -116,12 +116,18 @@ class NetworkManager(Backend):
         coming = change.ports if whole else change.joined
         soft = [modification(change.written)] if change.written and not whole else []
         soft += [(*nmcli, "connection", "up", "uuid", _uuid(f"{change.name}-{port}")) for port in coming]
-        soft += [up_again(port) for port in change.released]
+        soft += _given_back(change.released, _others(change.files, quiet=False))
         return Activation(after=(*commands, *soft), may_fail=tuple(soft))
 
     def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """A profile that is gone takes its bridge with it."""
-        return [("nmcli", "connection", "reload"), *map(up_again, (*ports, change.name))]
+        again: list[Command] = [("nmcli", "connection", "reload")]
+        if not (change.present and change.created):
+            again.append(up_again(change.name))
+            stayed = [port for port in ports if port not in change.joined]
+            again += [up_by(_uuid(f"{change.name}-{port}")) for port in stayed]
+        came = change.ports if change.created else change.joined
+        return again + _given_back(came, _others(change.files, quiet=True))
 
     def mode(self, path: str) -> int:
         """NetworkManager reads no keyfile that others can read, and runs no script that they can write."""
@@ -186,6 +192,20 @@ class NetworkManager(Backend):
             for key, value in rows:
                 text = keyfile.with_value(text, section, key, value)
         yield paths[0], bytes_of(text)
+
+
+def _others(files: Mapping[str, bytes | None], *, quiet: bool) -> list[str]:
+    """The UUIDs of the profiles of others that were edited, which no longer connect by themselves (`quiet`) or do."""
+    texts = [text_of(content) for path, content in files.items() if content is not None and MARK not in path]
+    plain = [text for text in texts if not keyfile.value(text, "connection", "master")]
+    wanted = [text for text in plain if (keyfile.value(text, "connection", "autoconnect") == "false") == quiet]
+    return [one for one in (keyfile.value(text, "connection", "uuid") for text in wanted) if one]
+
+
+def _given_back(ports: Iterable[str], uuids: list[str]) -> list[Command]:
+    """Ports get their own profiles: by name NetworkManager would take the one that was last in use, maybe another."""
+    ports = list(ports)
+    return [] if not ports else [up_by(one) for one in uuids] or [up_again(port) for port in ports]
 
 
 def _path(name: str) -> str:

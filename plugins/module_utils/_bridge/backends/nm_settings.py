@@ -15,6 +15,7 @@ from ..model import Declaration, Layer3, Route, Vlan
 
 Rows = list[tuple[str, str]]
 
+_UP = ("nmcli", "--wait", "10", "connection", "up")
 _CLIENT = "dhcp-client-id"
 _WITHOUT_ADDRESSES = ("disabled", "link-local")
 # of IPv6, beside those that leave advertisements to the kernel; only the first listens to them
@@ -77,7 +78,12 @@ def up_again(link: str) -> Command:
     Not `device connect`, which writes a new profile with DHCP then. It ends when the link is up: NetworkManager may be
     about to do so by itself, and begin anew.
     """
-    return ("nmcli", "--wait", "10", "connection", "up", "ifname", link)
+    return (*_UP, "ifname", link)
+
+
+def up_by(uuid: str) -> Command:
+    """The same with one profile; also the one of a port under a bridge."""
+    return (*_UP, "uuid", uuid)
 
 
 def modification(wanted: Declaration, *, ours: bool = True) -> Command:
