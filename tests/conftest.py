@@ -21,6 +21,8 @@ from tests.bench.module import Result, collections_path, four_steps, run_module
 
 _TESTS = Path(__file__).parent
 _TOPS = ["molecule", "integration", "unit"]
+# each takes minutes, so none of them may be the last that a worker begins
+_LONG = ("test_bridge_guest.py", "test_nested_kvm.py", "test_bridge_managers.py", "test_bridge_switch.py")
 
 # before pytest-ansible reads it (--ansible-unit-inject-only), and for every ansible command that a test starts
 _CONFIGURED = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "").split(os.pathsep)
@@ -51,7 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes minutes comes first, so that no worker is left alone with it at the end."""
-    items.sort(key=lambda item: _TOPS.index(item.path.relative_to(_TESTS).parts[0]))
+    items.sort(key=lambda item: (_TOPS.index(item.path.relative_to(_TESTS).parts[0]), item.path.name not in _LONG))
 
 
 @pytest.fixture(scope="session")
