@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends import BACKENDS, Backend, Change, shown
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends.nm_settings import modification
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.edits import take_back
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.options import parse
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.record import Edit, Record, read_record, record_path
@@ -58,6 +59,12 @@ def _text(changes: dict[str, bytes | None]) -> str:
         rows.append(f"{path}:")
         rows += ["(removed)"] if content is None else [f"| {line}".rstrip() for line in content.decode().split("\n")]
     return "\n".join(rows) + "\n"
+
+
+def test_a_profile_of_netplan_has_no_client_id_of_ours() -> None:
+    target = _target(BACKENDS["networkmanager"](root=_NOTHING), DATA["cases"]["dhcp"], {})
+    said = [{word for word in modification(target.written, ours=ours) if "client-id" in word} for ours in (True, False)]
+    assert said == [{"ipv4.dhcp-client-id"}, set()]
 
 
 def _compare(path: Path, text: str) -> None:
