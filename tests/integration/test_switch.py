@@ -189,7 +189,7 @@ def test_what_is_not_confirmed_is_undone_to_the_byte(world: World) -> None:
     assert final["report"]["restored"] and final["report"]["differences"] == []
     assert_same(world.state(), before)
     # the next run shows the report, once; then nothing is left
-    follower = world.start()
+    follower = world.start(["sleep", "733"])
     assert len(follower["reports"]) == 1 and "Everything is as it was before." in follower["reports"][0]
     os.kill(world.worker(follower), signal.SIGKILL)
     world.end(follower)
@@ -269,7 +269,7 @@ def test_a_watchdog_that_is_killed_late_can_still_be_replaced_and_confirm(world:
 
 
 def test_a_second_change_waits_for_the_first(world: World) -> None:
-    answer = world.start()
+    answer = world.start(["sleep", "734"])
     refused = world.start()
     assert refused["error"]["code"] == "conflict"
     assert "not confirmed yet" in refused["msg"] and "Nothing was done" in refused["msg"]

@@ -28,11 +28,13 @@ def wait_until(done: Callable[[], bool], timeout_s: float) -> bool:
     ) as monitor:
         try:
             events = monitor.stdout.fileno() if monitor.stdout else -1
+            poll = select.poll()  # select() takes no number above 1023
+            poll.register(events, select.POLLIN)
             while not done():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                if select.select([events], [], [], min(left, _LOOK_AGAIN_S))[0]:
+                if poll.poll(min(left, _LOOK_AGAIN_S) * 1000):
                     time.sleep(_GATHER_S)
                     if not os.read(events, 1 << 20):  # the monitor ended
                         time.sleep(min(left, _LOOK_AGAIN_S))

@@ -322,8 +322,10 @@ def _hooks(wanted: Declaration) -> Iterator[str]:
     name = wanted.name
     said = wanted.settings
     for port in wanted.port_list():
+        # ifupdown2 leaves out a port that it does not know of yet: its list of links runs after what `pre-up` has made
+        master = f" master {name}" if port.kind != PLAIN else ""
         mtu = f" mtu {said.mtu}" if said.mtu else ""
-        yield f"up ip link set dev {port.name} up{mtu}"
+        yield f"up ip link set dev {port.name}{master} up{mtu}"
     layer3 = wanted.layer3
     if layer3.accept_ra is False and not layer3.dhcp6 and not any(":" in address for address in layer3.addresses or ()):
         # no stanza of IPv6 says it
