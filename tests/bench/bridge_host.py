@@ -21,35 +21,41 @@ from .network_host import NetworkHost, run
 
 ROUTER, CONTROLLER, ADDRESS = "203.0.113.1", "198.51.100.9", "203.0.113.10"
 
+_MAC = "02:00:5e:00:53:10"
+_NETPLAN = (
+    "network:\n  version: 2\n  renderer: {renderer}\n  ethernets:\n    {link}\n"
+    f"      addresses: [{ADDRESS}/24]\n      routes: [{{{{to: default, via: {ROUTER}}}}}]\n"
+)
 _FILES = {
-    "networkd": (
-        "/etc/systemd/network/10-eth0.network",
-        f"[Match]\nName=eth0\n\n[Network]\nAddress={ADDRESS}/24\nGateway={ROUTER}\nDNS={ROUTER}\n",
-    ),
-    "networkmanager": (
-        "/etc/NetworkManager/system-connections/eth0.nmconnection",
-        (
+    "networkd": {
+        "/etc/systemd/network/10-eth0.network": (
+            f"[Match]\nName=eth0\n\n[Network]\nAddress={ADDRESS}/24\nGateway={ROUTER}\nDNS={ROUTER}\n"
+        )
+    },
+    "networkmanager": {
+        "/etc/NetworkManager/system-connections/eth0.nmconnection": (
             "[connection]\nid=eth0\nuuid=9f0bb0a8-5d9f-4d0c-8f7a-0d9f6a4c1b11\ntype=ethernet\ninterface-name=eth0\n\n"
             f"[ipv4]\nmethod=manual\naddress1={ADDRESS}/24,{ROUTER}\ndns={ROUTER};\n\n[ipv6]\nmethod=link-local\n"
-        ),
-    ),
-    "ifupdown": (
-        "/etc/network/interfaces",
-        (
+        )
+    },
+    "ifupdown": {
+        "/etc/network/interfaces": (
             "# the host's own words\nauto lo\niface lo inet loopback\n\n"
             f"auto eth0\niface eth0 inet static\n    address {ADDRESS}/24\n    gateway {ROUTER}\n"
+        )
+    },
+    "netplan": {"/etc/netplan/01-eth0.yaml": _NETPLAN.format(renderer="networkd", link="eth0:")},
+    # netplan's other renderer: its profile is not called after the link, and there is another that fits the link
+    "netplan-nm": {
+        "/etc/netplan/01-lan.yaml": _NETPLAN.format(
+            renderer="NetworkManager", link=f'lan:\n      match: {{macaddress: "{_MAC}"}}'
         ),
-    ),
-    "netplan": (
-        "/etc/netplan/01-eth0.yaml",
-        (
-            "network:\n  version: 2\n  renderer: networkd\n  ethernets:\n    eth0:\n"
-            f"      addresses: [{ADDRESS}/24]\n      routes: [{{to: default, via: {ROUTER}}}]\n"
+        "/etc/NetworkManager/system-connections/any.nmconnection": (
+            "[connection]\nid=any\nuuid=9f0bb0a8-5d9f-4d0c-8f7a-0d9f6a4c1b22\ntype=ethernet\nautoconnect-priority=-999\n"
+            f"timestamp={2**33}\n\n[ipv4]\nmethod=auto\n"
         ),
-    ),
+    },
 }
-# the same files with netplan's other renderer
-_FILES["netplan-nm"] = (_FILES["netplan"][0], _FILES["netplan"][1].replace("networkd", "NetworkManager"))
 
 Result = dict[str, Any]
 
@@ -68,7 +74,7 @@ class BridgeHost(NetworkHost):
     """One container, the two namespaces around it, and Ansible on the other side."""
 
     def __init__(self, manager: str, name: str) -> None:
-        super().__init__(manager, name, dict([_FILES[manager]]))
+        super().__init__(manager, name, _FILES[manager])
         self._key = self.directory / "key"
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key))
 
@@ -82,7 +88,7 @@ class BridgeHost(NetworkHost):
 
     def plug(self) -> None:
         """A cable to the router; the host's end has the same MAC each time."""
-        self.cable("eth0", "02:00:5e:00:53:10", "lan")
+        self.cable("eth0", _MAC, "lan")
         run("ip", "-n", self.outside, "addr", "add", f"{ROUTER}/24", "dev", "lan")
         run("ip", "-n", self.outside, "addr", "add", f"{CONTROLLER}/32", "dev", "lo")
 

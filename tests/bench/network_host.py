@@ -133,7 +133,7 @@ class NetworkHost:
         )
 
     def _write(self, path: str, text: str) -> list[str]:
-        mode = 600 if self.manager in ("networkmanager", "netplan") else 644
+        mode = 600 if self.manager.startswith(("networkmanager", "netplan")) else 644
         return [f"mkdir -p {os.path.dirname(path)}", f"cat > {path} <<'EOF'\n{text}EOF", f"chmod {mode} {path}"]
 
 

@@ -61,6 +61,16 @@ class Link:
     max_mtu: int | None = None
 
     @property
+    def is_card(self) -> bool:
+        """Whether it is a network card, or what containers have in its place."""
+        return self.kind in (None, "veth")
+
+    @property
+    def card_mac(self) -> str | None:
+        """The MAC by which files know a card. Bridges, bonds and VLANs have borrowed the one that they have."""
+        return (self.permanent_mac or self.mac).lower() if self.is_card else None
+
+    @property
     def default_vlan(self) -> int | None:
         """The VLAN that new links under this bridge get, 0 for none; None for a kernel without VLAN filtering."""
         found: int | None = self.info.get("vlan_default_pvid")

@@ -275,6 +275,7 @@ class BridgeResource(GuardedResource[Current]):
             was=current.record.written.layer3 if current.record else Layer3(),
             now=written.layer3 if written else Layer3(),
             written=written,
+            kernel=current.kernel,
         )
 
 

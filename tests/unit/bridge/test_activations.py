@@ -17,6 +17,7 @@ from ansible_collections.nestbox.virt.plugins.module_utils._bridge.backends impo
     Change,
     ifupdown,
 )
+from ansible_collections.nestbox.virt.plugins.module_utils._bridge.kernel import Kernel, Link
 from ansible_collections.nestbox.virt.plugins.module_utils._bridge.model import Layer3
 
 _CASES: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("activations.yml").read_text(encoding="utf-8"))
@@ -34,14 +35,15 @@ def _change(said: dict[str, Any]) -> Change:
         if key in said
     }
     files = {path: text.encode() for path, text in said.get("files", {}).items()}
-    return Change(**{"name": "br0", **said, "files": files, **links, **layers})
+    seen = Kernel(links={name: Link(name, **values) for name, values in said.get("kernel", {}).items()})
+    return Change(**{"name": "br0", **said, "files": files, "kernel": seen, **links, **layers})
 
 
 @pytest.mark.parametrize("name", _CASES)
 def test_what_a_manager_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = _CASES[name]
     for path, text in case.get("files", {}).items():
-        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, encoding="utf-8")
     programs = case.get("programs", ())
     monkeypatch.setattr(ifupdown, "find", lambda program: program if program in programs else None)

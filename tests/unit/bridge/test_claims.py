@@ -20,10 +20,14 @@ from .help import HOST, host, kernel, params
 _CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("claims.yml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("case", _CASES, ids=lambda case: f"{case['manager']} {next(iter(case['files'].values()))}")
+def _name(case: dict[str, Any]) -> str:
+    return f"{case['manager']} {next(iter(case['files'].values()))} {case.get('link', '')}"
+
+
+@pytest.mark.parametrize("case", _CASES, ids=_name)
 def test_what_a_manager_has_of_a_card(case: dict[str, Any]) -> None:
     backend = BACKENDS[case["manager"]](root="/nonexistent")
-    now = host({"links": {"eth0": {"mac": "52:54:00:00:00:01"}}})
+    now = host({"links": {"eth0": {"mac": "52:54:00:00:00:01", **case.get("link", {})}}})
     files = {path: text.encode() for path, text in case["files"].items()}
     assert (backend.claims("eth0", now, files), backend.gives("eth0", now, files)) == (case["claims"], case["gives"])
 

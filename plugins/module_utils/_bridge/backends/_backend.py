@@ -44,6 +44,7 @@ class Change:
     was: Layer3 = field(default_factory=Layer3)  # what was written last of its addresses
     now: Layer3 = field(default_factory=Layer3)
     written: Declaration | None = None  # the whole of what is written now
+    kernel: Kernel = field(default_factory=Kernel)  # as it was before
 
 
 @dataclass(frozen=True)

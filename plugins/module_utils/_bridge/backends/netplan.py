@@ -21,7 +21,7 @@ from ..model import MACVLAN, PLAIN, Declaration, Layer3, Port
 from ..target import PortConfiguration, Target
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, text_of
 from .networkd import leave_bridge
-from .nm_settings import modification, up_again
+from .nm_settings import modification, up
 
 _ETC = "/etc/netplan"
 _DIRECTORIES = (_ETC, "/run/netplan", "/lib/netplan")
@@ -116,7 +116,7 @@ class Netplan(Backend):
         for port in (port for port in wanted.port_list() if port.kind == PLAIN):
             places = self._places(port.name, kernel, files)
             link = kernel.links.get(port.name)
-            if not places and link is not None and link.kind not in (None, "veth"):
+            if not places and link is not None and not link.is_card:
                 raise UnsupportedError(
                     f"The port {port.name} is a {link.kind} that netplan does not know, so it would be gone after a "
                     "reboot. Define it first, or say persist: none."
@@ -141,7 +141,7 @@ class Netplan(Backend):
             if places:
                 yield device, ("", places[0].key)
                 continue
-            if kernel.links[device].kind not in (None, "veth") or kernel.addresses_of(device):
+            if not kernel.links[device].is_card or kernel.addresses_of(device):
                 raise UnsupportedError(
                     f"A tunnel was to lie on {device}, which netplan does not know and which would lose what it has. "
                     "Define it first, or say persist: none."
@@ -152,8 +152,8 @@ class Netplan(Backend):
         """netplan checks all files first. What renders it is told by itself: `netplan apply` sets up all links anew."""
         remove: tuple[Command, ...] = () if change.present else (("ip", "link", "del", "dev", change.name),)
         links = change.released if not change.present else (*change.ports, *change.released)
-        if self._is_network_manager(change.name, links):
-            tell, may_fail = _tell_network_manager(change)
+        if self._is_network_manager(change, links):
+            tell, may_fail = self._tell_network_manager(change)
             return Activation(after=(("netplan", "generate"), *tell), may_fail=may_fail)
         again = tuple(("networkctl", "reconfigure", link) for link in links)
         leave = leave_bridge(change)
@@ -162,9 +162,9 @@ class Netplan(Backend):
 
     def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
         """What renders the links takes what netplan made of the old files."""
-        links = (*ports, change.name)
-        if self._is_network_manager(change.name, links):
-            return [("netplan", "generate"), ("nmcli", "connection", "reload"), *map(up_again, links)]
+        if self._is_network_manager(change, (*ports, change.name)):
+            again = [*(up(*self._profile(port, change)) for port in ports), up(*_profile_of(change.name))]
+            return [("netplan", "generate"), ("nmcli", "connection", "reload"), *again]
         again = [("networkctl", "reconfigure", link) for link in (change.name, *ports)]
         return [("netplan", "generate"), ("networkctl", "reload"), *again]
 
@@ -189,47 +189,64 @@ class Netplan(Backend):
         renderer = next(iter(found.values()), general)
         return None if renderer == general == _NETWORKD else renderer
 
-    def _is_network_manager(self, name: str, links: Iterable[str]) -> bool:
+    def _is_network_manager(self, change: Change, links: Iterable[str]) -> bool:
         """Whether NetworkManager renders a bridge and its ports, by the files as they are now."""
         files = self.read()
-        own = files.get(_own_path(name))
-        said = [place for place in _definitions("", text_of(own)) if place.kind == "bridges"] if own else []
-        places = said or [place for link in links for place in self._places(link, Kernel(), files)]
+        own = [place for place in _own_definitions(change.name, files) if place.kind == "bridges"]
+        places = own or [place for link in links for place in self._places(link, change.kernel, files)]
         renderer = next((place.renderer for place in places if place.renderer), None)
         return (renderer or _general_renderer(files)) == _NETWORK_MANAGER
+
+    def _tell_network_manager(self, change: Change) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
+        """The commands, and those of them that may fail."""
+        at_once = ("nmcli", "--wait", "0", "connection", "up")
+        whole = change.present and (change.created or change.lost_lease)
+        hard: list[Command] = [("nmcli", "connection", "reload")]
+        hard += [(*at_once, *_profile_of(change.name))] if whole else []
+        soft = [modification(change.written, ours=False)] if change.written and not whole else []
+        soft += [(*at_once, *self._profile(port, change)) for port in (change.ports if whole else change.joined)]
+        soft += [up(*self._profile(port, change)) for port in change.released]
+        return (*hard, *soft), tuple(soft)
+
+    def _profile(self, link: str, change: Change) -> tuple[str, ...]:
+        """What names a link's profile: by the link alone NetworkManager might take its own automatic one."""
+        files = self.read()
+        own = [place for place in _own_definitions(change.name, files) if place.key == link]
+        places = [*self._places(link, change.kernel, files), *own]
+        return _profile_of(places[0].key) if places else ("ifname", link)
 
     def _places(self, name: str, kernel: Kernel, files: Files) -> list[Place]:
         """The definitions of a link, in the order in which netplan reads the files."""
         link = kernel.links.get(name)
-        macs = {one.lower() for one in (link.mac, link.permanent_mac) if one} if link else set()
+        mac = link.card_mac if link else None
         ordered = sorted((path.rpartition("/")[2], path) for path in files if f"-{MARK}-" not in path)
         return [
             place
             for _base, path in ordered
             for place in _definitions(path, text_of(files[path]))
-            if _is_for(place, name, macs)
+            if _is_for(place, name, mac)
         ]
 
 
-def _is_for(place: Place, name: str, macs: set[str]) -> bool:
+def _is_for(place: Place, name: str, mac: str | None) -> bool:
     match = place.data.get("match") or {}
     by_name = match.get("name", place.key) == name or place.data.get("set-name") == name
-    return by_name or str(match.get("macaddress", "")).lower() in macs
+    return by_name or str(match.get("macaddress", "")).lower() == mac
 
 
-def _tell_network_manager(change: Change) -> tuple[tuple[Command, ...], tuple[Command, ...]]:
-    """The commands, and those of them that may fail. netplan's profiles are called after its definitions."""
-    nmcli = ("nmcli", "--wait", "0")
-    whole = change.present and (change.created or change.lost_lease)
-    up: tuple[Command, ...] = ((*nmcli, "connection", "up", "id", f"netplan-{change.name}"),) if whole else ()
-    soft = [modification(change.written, ours=False)] if change.written and not whole else []
-    soft += [(*nmcli, "connection", "up", "ifname", port) for port in (change.ports if whole else change.joined)]
-    soft += [up_again(port) for port in change.released]
-    return (("nmcli", "connection", "reload"), *up, *soft), tuple(soft)
+def _profile_of(key: str) -> tuple[str, ...]:
+    """What names the profile that netplan makes of a definition."""
+    return "id", f"netplan-{key}"
 
 
 def _own_path(name: str) -> str:
     return f"{_ETC}/90-{MARK}-{name}.yaml"
+
+
+def _own_definitions(name: str, files: Files) -> list[Place]:
+    """What our file of a bridge defines."""
+    path = _own_path(name)
+    return list(_definitions(path, text_of(files[path]))) if path in files else []
 
 
 def _general_renderer(files: Files) -> str:

@@ -17,7 +17,7 @@ from ..model import PLAIN, Declaration, Port
 from ..target import PortConfiguration, Target
 from . import keyfile
 from ._backend import HEADER, MARK, Activation, Backend, Change, Changes, Files, bytes_of, is_made, text_of
-from .nm_settings import METHODS6, Rows, bridge_rows, ip_rows, modification, up_again, up_by, vlan_words
+from .nm_settings import METHODS6, Rows, bridge_rows, ip_rows, modification, up, vlan_words
 
 _ETC = "/etc/NetworkManager/system-connections"
 _DIRECTORIES = (_ETC, "/run/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections")
@@ -28,8 +28,6 @@ _NAMESPACE = uuid.UUID("8d2c6f0e-5a0b-4a53-9c0f-6d1a3f5b7e21")
 _PRIORITY = "999"  # the highest: whatever else would take a port by itself comes after it
 _ACTIVE = 40  # GENERAL.STATE: from here on a profile is in use
 _MACVLAN_MODES = {"vepa": 1, "bridge": 2, "private": 3, "passthru": 4}
-# the kernel's kinds of link that any Ethernet profile fits; others have a profile of their own kind
-_ETHERNET_KINDS = (None, "veth")
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class NetworkManager(Backend):
         changes[_path(wanted.name)] = _render(wanted.name, _bridge(wanted))
         for port in wanted.port_list():
             link = kernel.links.get(port.name)
-            if port.kind == PLAIN and link is not None and link.kind not in _ETHERNET_KINDS:
+            if port.kind == PLAIN and link is not None and not link.is_card:
                 changes.update(self._own_profile(port, link, wanted, kernel, files))
             else:
                 changes[_path(f"{wanted.name}-{port.name}")] = _render(wanted.name, _port(port, wanted))
@@ -123,9 +121,9 @@ class NetworkManager(Backend):
         """A profile that is gone takes its bridge with it."""
         again: list[Command] = [("nmcli", "connection", "reload")]
         if not (change.present and change.created):
-            again.append(up_again(change.name))
+            again.append(up("ifname", change.name))
             stayed = [port for port in ports if port not in change.joined]
-            again += [up_by(_uuid(f"{change.name}-{port}")) for port in stayed]
+            again += [up("uuid", _uuid(f"{change.name}-{port}")) for port in stayed]
         came = change.ports if change.created else change.joined
         return again + _given_back(came, _others(change.files, quiet=True))
 
@@ -161,7 +159,7 @@ class NetworkManager(Backend):
     def _profiles(self, name: str, kernel: Kernel, files: Files) -> list[str]:
         """The profiles that are for one link, in /etc: the ones elsewhere can't be edited, and have less priority."""
         link = kernel.links.get(name)
-        macs = {one.lower() for one in (link.mac, link.permanent_mac) if one} if link else set()
+        mac = link.card_mac if link else None
         found = []
         for path, content in files.items():
             text = text_of(content)
@@ -169,7 +167,7 @@ class NetworkManager(Backend):
             if path.startswith(_ETC) and not ours and not keyfile.value(text, "connection", "master"):
                 by_name = keyfile.value(text, "connection", "interface-name")
                 by_mac = keyfile.value(text, "ethernet", "mac-address").lower()
-                if by_name == name or (not by_name and by_mac in macs):
+                if by_name == name or (not by_name and by_mac == mac):
                     found.append(path)
         return found
 
@@ -205,7 +203,7 @@ def _others(files: Mapping[str, bytes | None], *, quiet: bool) -> list[str]:
 def _given_back(ports: Iterable[str], uuids: list[str]) -> list[Command]:
     """Ports get their own profiles: by name NetworkManager would take the one that was last in use, maybe another."""
     ports = list(ports)
-    return [] if not ports else [up_by(one) for one in uuids] or [up_again(port) for port in ports]
+    return [] if not ports else [up("uuid", one) for one in uuids] or [up("ifname", port) for port in ports]
 
 
 def _path(name: str) -> str:

@@ -72,18 +72,14 @@ def vlan_words(vlans: tuple[Vlan, ...]) -> str:
     return ",".join(words)
 
 
-def up_again(link: str) -> Command:
-    """The command that gives a link the profile that it has without a bridge; it fails where there is none.
+def up(*profile: str) -> Command:
+    """The command that brings a profile up, which is `uuid` or `id` and its name, or `ifname` and a link.
 
+    A link alone: of its profiles NetworkManager takes the one that was last in use, and it fails where there is none.
     Not `device connect`, which writes a new profile with DHCP then. It ends when the link is up: NetworkManager may be
     about to do so by itself, and begin anew.
     """
-    return (*_UP, "ifname", link)
-
-
-def up_by(uuid: str) -> Command:
-    """The same with one profile; also the one of a port under a bridge."""
-    return (*_UP, "uuid", uuid)
+    return (*_UP, *profile)
 
 
 def modification(wanted: Declaration, *, ours: bool = True) -> Command:
