@@ -113,8 +113,8 @@ class NetworkManager(Backend):
             commands.append((*nmcli, "connection", "up", "uuid", _uuid(change.name)))
         coming = change.ports if whole else change.joined
         soft = [modification(change.written)] if change.written and not whole else []
-        soft += [(*nmcli, "connection", "up", "uuid", _uuid(f"{change.name}-{port}")) for port in coming]
-        soft += _given_back(change.released, _others(change.files, quiet=False))
+        soft += [(*nmcli, "connection", "up", *_port_profile(port, change)) for port in coming]
+        soft += _given_back(change.released, _others(change.files, taken=False))
         return Activation(after=(*commands, *soft), may_fail=tuple(soft))
 
     def restore_commands(self, change: Change, ports: Iterable[str]) -> list[Command]:
@@ -123,9 +123,9 @@ class NetworkManager(Backend):
         if not (change.present and change.created):
             again.append(up("ifname", change.name))
             stayed = [port for port in ports if port not in change.joined]
-            again += [up("uuid", _uuid(f"{change.name}-{port}")) for port in stayed]
+            again += [up(*_port_profile(port, change)) for port in stayed]
         came = change.ports if change.created else change.joined
-        return again + _given_back(came, _others(change.files, quiet=True))
+        return again + _given_back(came, _others(change.files, taken=True))
 
     def mode(self, path: str) -> int:
         """NetworkManager reads no keyfile that others can read, and runs no script that they can write."""
@@ -192,12 +192,23 @@ class NetworkManager(Backend):
         yield paths[0], bytes_of(text)
 
 
-def _others(files: Mapping[str, bytes | None], *, quiet: bool) -> list[str]:
-    """The UUIDs of the profiles of others that were edited, which no longer connect by themselves (`quiet`) or do."""
+def _port_profile(port: str, change: Change) -> tuple[str, ...]:
+    """What names the profile of a port: ours, or that of the bond or VLAN itself."""
+    link = change.kernel.links.get(port)
+    return ("uuid", _uuid(f"{change.name}-{port}")) if link is None or link.is_card else ("ifname", port)
+
+
+def _others(files: Mapping[str, bytes | None], *, taken: bool) -> list[str]:
+    """The UUIDs of the profiles of others that were edited: those that the bridge took from a link, or the rest."""
     texts = [text_of(content) for path, content in files.items() if content is not None and MARK not in path]
-    plain = [text for text in texts if not keyfile.value(text, "connection", "master")]
-    wanted = [text for text in plain if (keyfile.value(text, "connection", "autoconnect") == "false") == quiet]
+    wanted = [text for text in texts if _is_taken(text) == taken]
     return [one for one in (keyfile.value(text, "connection", "uuid") for text in wanted) if one]
+
+
+def _is_taken(text: str) -> bool:
+    return bool(keyfile.value(text, "connection", "master")) or (
+        keyfile.value(text, "connection", "autoconnect") == "false"
+    )
 
 
 def _given_back(ports: Iterable[str], uuids: list[str]) -> list[Command]:
