@@ -129,8 +129,8 @@ def _sources() -> dict[str, str]:
 
 
 def _program(there: Place) -> list[str]:
-    """Isolated from what the environment says, and without compiled files in /run."""
-    return [sys.executable, "-I", "-B", there.directory]
+    """Isolated from what the environment says. Its first process leaves it compiled for the later ones."""
+    return [sys.executable, "-I", there.directory]
 
 
 def _savepoint(scope: Scope, plan: Plan, confirm_timeout_s: int) -> Data:

@@ -161,6 +161,7 @@ class Daemon:
             yield connection
         finally:
             connection.close()
+            _close_files()
 
     def path(self, inside: str | Path) -> Path:
         """Where the host finds a file that the daemon knows as `inside` (/var/lib/libvirt/images/…)."""
@@ -312,6 +313,17 @@ def _empty(directory: Path) -> None:
 
 def _ignore(_context: Any, _error: Any) -> None:
     """libvirt's own handler would write to stderr what the exception says."""
+
+
+def _close_files() -> None:
+    """Lets go of the sockets of closed connections, which wait for a turn of libvirt's event loop that nobody runs.
+
+    A loop is registered here and by the modules' own code, once for the process.
+    """
+    libvirt.virEventRegisterDefaultImpl()
+    timer = libvirt.virEventAddTimeout(0, lambda *_arguments: None, None)
+    libvirt.virEventRunDefaultImpl()
+    libvirt.virEventRemoveTimeout(timer)
 
 
 def main(arguments: list[str]) -> int:

@@ -84,7 +84,7 @@ class DebianSettings:
     # its address is 198.51.100.(100 + number), its first MAC 52:54:00:00:c8:number
     number: int = 1
     memory_mib: int = 768
-    cpus: int = 2
+    cpus: int = 1
     # a model of QEMU; EPYC has svm
     cpu: str | None = None
     # libvirt networks of the NICs after the first, which is enp1s0; these are enp2s0 and so on

@@ -106,7 +106,7 @@ _SIDES = (
 MANAGEMENT: Result = {"name": "lan0", "inherit": True, "vlan_filtering": True}
 # the host would be in VLAN 99, and all that comes in is in VLAN 1
 WRONG: Result = {**MANAGEMENT, "ports": [{"name": "enp1s0"}], "vlans": {"pvid": 99}, "confirm_timeout": 20}
-RIGHT: Result = {**MANAGEMENT, "ports": [{"name": "enp1s0", "pvid": 20}], "vlans": {"pvid": 20}, "confirm_timeout": 60}
+RIGHT: Result = {**MANAGEMENT, "ports": [{"name": "enp1s0", "pvid": 20}], "vlans": {"pvid": 20}, "confirm_timeout": 300}
 
 
 @pytest.fixture(scope="module")

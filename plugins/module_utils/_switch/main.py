@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the nestbox.virt founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program beside a savepoint: python3 -I -B DIRECTORY VERB [ARGUMENT]. Private to this collection."""
+"""The program beside a savepoint: python3 -I DIRECTORY VERB [ARGUMENT]. Private to this collection."""
 
 from __future__ import annotations
 
