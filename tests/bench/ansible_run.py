@@ -104,10 +104,12 @@ def run_playbook(
         return Run(done.returncode, done.stdout + done.stderr, tasks)
 
 
-def run_remote_module(guest: Guest, name: str, args: dict[str, Any], *, check: bool = False) -> Result:
+def run_remote_module(
+    guest: Guest, name: str, args: dict[str, Any], *, check: bool = False, variables: dict[str, Any] | None = None
+) -> Result:
     """The result of one of our modules on the guest; `failed` is always in it."""
     full = name if "." in name else f"nestbox.virt.{name}"
-    run = run_play(guest, [{"name": "Module", full: args}], check=check)
+    run = run_play(guest, [{"name": "Module", full: args}], check=check, variables=variables)
     result = run.task("Module")
     result.setdefault("failed", run.rc != 0)
     return result

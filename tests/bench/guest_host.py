@@ -13,8 +13,9 @@ from .module import Result
 from .network_namespace import READ, settled, without_counters
 from .remote_modules import RemoteModules, copy_modules
 
-_TREES = "/etc /run/NetworkManager/system-connections /run/nestbox.virt /run/network /run/systemd/network"
-_TREES += " /var/lib/nestbox.virt"
+# what managers read and the module keeps; all of /etc is looked at in the containers (managed_host.py)
+_TREES = "/etc/NetworkManager /etc/network /etc/resolv.conf /etc/systemd /etc/sysctl.d /var/lib/nestbox.virt"
+_TREES += " /run/NetworkManager/system-connections /run/nestbox.virt /run/network /run/systemd/network"
 # nothing writes to a file without another time of change (%C@), and its content takes emulation longer to read
 _FILES = f"find {_TREES} -printf '%p %T@ %C@ %i %m %s\\n' 2>/dev/null; true"
 

@@ -181,7 +181,8 @@ class BridgeResource(GuardedResource[Current]):
             one: (backend, files_of(backend, current, base)) for one, (backend, _files) in current.managers.items()
         }
         backend, files = managers.get(record.manager if record else _NONE, (None, {}))
-        held = [port for port in (record.taken if record else ()) if _holds(backend, port, kernel, files)]
+        taken = record.taken if record else ()
+        held = [port for port in taken if backend and backend.sets_up(port, kernel, files)]
         given = returns(name, kernel, record, held)
         check_removal(self.declaration, kernel, record, given, managers)
         changed = file_changes(current.files, {path: base.get(path) for path in (record.edits if record else ())})
@@ -313,11 +314,6 @@ def base_files(current: Current) -> dict[str, bytes]:
         else:
             base[path] = before
     return base
-
-
-def _holds(backend: Backend | None, port: str, kernel: Kernel, files: Files) -> bool:
-    """Whether a manager sets a port up by its files, also where it does not use these for it right now."""
-    return backend is not None and (bool(backend.claims(port, kernel, files)) or backend.gives(port, kernel, files))
 
 
 def files_of(backend: Backend, current: Current, base: Files) -> Files:

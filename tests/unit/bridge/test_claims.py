@@ -30,6 +30,7 @@ def test_what_a_manager_has_of_a_card(case: dict[str, Any]) -> None:
     now = host({"links": {"eth0": {"mac": "52:54:00:00:00:01", **case.get("link", {})}}})
     files = {path: text.encode() for path, text in case["files"].items()}
     assert (backend.claims("eth0", now, files), backend.gives("eth0", now, files)) == (case["claims"], case["gives"])
+    assert backend.sets_up("eth0", now, files) is (case["claims"] is not None or case["gives"])
 
 
 def test_a_bridge_that_only_the_kernel_has_stays_so_unless_a_manager_is_named() -> None:

@@ -90,6 +90,10 @@ class Backend:
         """Whether the files of somebody else give a link an address, or ask for one."""
         raise NotImplementedError
 
+    def sets_up(self, port: str, kernel: Kernel, files: Files) -> bool:
+        """Whether a link gets what it has by these files, also where they are not in use for it right now."""
+        return bool(self.claims(port, kernel, files)) or self.gives(port, kernel, files)
+
     def check(self, declaration: Declaration) -> None:
         """Raises UnsupportedError for what it can't do on this host."""
 
