@@ -68,7 +68,8 @@ class Link:
     @property
     def card_mac(self) -> str | None:
         """The MAC by which files know a card. Bridges, bonds and VLANs have borrowed the one that they have."""
-        return (self.permanent_mac or self.mac).lower() if self.is_card else None
+        mac = self.permanent_mac or self.mac
+        return mac.lower() if mac and self.is_card else None
 
     @property
     def default_vlan(self) -> int | None:
