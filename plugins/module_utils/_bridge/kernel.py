@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .commands import run_json
@@ -135,11 +136,12 @@ class Kernel:
 
 def read_kernel() -> Kernel:
     """The kernel as it is now."""
-    links = {entry["ifname"]: _link(entry) for entry in run_json(("ip", "-json", "-details", "link", "show"))}
+    rows = run_json(("ip", "-json", "-details", "addr", "show"))
+    links = {entry["ifname"]: _link(entry) for entry in rows}
     fdb = run_json(("bridge", "-json", "fdb", "show"))
     return Kernel(
         links=links,
-        addresses=_addresses(),
+        addresses=_addresses(rows),
         routes=_routes(),
         vlans=_vlans(),
         remotes=_remotes(fdb, links),
@@ -196,10 +198,9 @@ def _link(entry: dict[str, Any]) -> Link:
     )
 
 
-def _addresses() -> dict[str, tuple[Address, ...]]:
+def _addresses(rows: list[dict[str, Any]]) -> dict[str, tuple[Address, ...]]:
     return {
-        link["ifname"]: tuple(_address(entry) for entry in link.get("addr_info", []) if _counts(entry))
-        for link in run_json(("ip", "-json", "-details", "addr", "show"))
+        link["ifname"]: tuple(_address(entry) for entry in link.get("addr_info", []) if _counts(entry)) for link in rows
     }
 
 
@@ -289,6 +290,7 @@ def _learned(fdb: list[dict[str, Any]], links: Mapping[str, Link]) -> dict[str, 
     return found
 
 
+@lru_cache(maxsize=1)
 def _has_vlan_filtering() -> bool | None:
     """From the kernel's own configuration: only a change of the network would tell otherwise."""
     release = os.uname().release
